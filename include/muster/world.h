@@ -1,0 +1,80 @@
+/// @file
+/// All ranks of a job.
+#pragma once
+
+#include <muster/buffer.h>
+#include <muster/export.h>
+#include <muster/group.h>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace muster {
+
+namespace world {
+class State;
+}
+
+/// The ranks of a job, as one of them sees it. Movable, not copyable; all functions are
+/// thread-safe. Communicators and Buffers made from it keep what they need of it alive.
+class MUSTER_EXPORT World {
+ public:
+  /// The most ranks a world can have.
+  static constexpr int max_size = 128;
+
+  static constexpr std::chrono::milliseconds default_timeout = std::chrono::seconds(30);
+
+  /// Joins the world that the launcher (`muster run`) started this process for. Once a process.
+  ///
+  /// Reads MUSTER_RANK, MUSTER_WORLD_SIZE, MUSTER_RENDEZVOUS (a directory of this user with mode
+  /// 0700) and MUSTER_TOKEN (the job's token) from the environment. With none of them set, the
+  /// world is this process alone.
+  ///
+  /// @throws Error invalid_argument when the environment is incomplete or wrong, when the rank is
+  ///         taken, when this process has joined before; mismatch for a peer of another job or
+  ///         protocol version; timeout naming the ranks that did not come; out_of_memory; system.
+  static World join(std::chrono::milliseconds timeout = default_timeout);
+
+  /// A world of `size` ranks for threads of this process; element r is rank r's, to be moved to
+  /// the thread that acts as rank r.
+  /// @throws Error invalid_argument unless 1 <= size <= max_size; out_of_memory; system.
+  static std::vector<World> threads(int size);
+
+  ~World();
+  World(World&&) noexcept;
+  World& operator=(World&&) noexcept;
+
+  int rank() const noexcept;
+  int size() const noexcept;
+
+  /// Memory that every peer can reach, for tensors. A local call: no peer takes part.
+  /// @throws Error out_of_memory; 0 bytes is legal and gives an empty Buffer.
+  Buffer allocate(std::size_t bytes);
+
+  /// All-gathers small blobs on the host: element i is what member i of the group passed. Blobs may
+  /// differ in size. Every member must call; calls on the same group are matched in order.
+  /// @throws Error invalid_argument when this rank is not in the group or the group has a rank
+  ///         outside the world; timeout; peer_lost; out_of_memory.
+  std::vector<std::vector<std::byte>> exchange(
+      const Group& group,
+      std::span<const std::byte> bytes,
+      std::chrono::milliseconds timeout = default_timeout);
+
+  /// The members of `group` that are alive and called this too, in the group's order; all who get
+  /// an answer get the same one. Call it after a failure to agree on whom to go on with. Members
+  /// that neither call nor die are waited for until the timeout, then left out.
+  /// @throws Error invalid_argument as exchange(); timeout with this rank's own number when the
+  ///         others have gone on without it.
+  Group survivors(const Group& group, std::chrono::milliseconds timeout = default_timeout);
+
+ private:
+  friend class Communicator;
+  explicit World(std::shared_ptr<world::State> state) noexcept;
+
+  std::shared_ptr<world::State> state_;
+};
+
+}  // namespace muster
