@@ -14,17 +14,17 @@ namespace muster::world {
 
 // What a rank holds of one peer after the rendezvous.
 struct PeerLink {
-  UniqueFd socket;              // end-of-file when the peer's process is gone
-  UniqueFd pidfd;               // readable when the peer's process is gone; empty if not to be had
-  UniqueFd arena;               // the peer's arena: a memfd, its size and seals verified
+  UniqueFd socket;  // non-blocking SOCK_SEQPACKET; ends when the peer's process is gone
+  UniqueFd pidfd;   // readable when the peer's process is gone; empty if not to be had
+  UniqueFd arena;   // the peer's arena: a memfd, its size and seals verified
   std::size_t arena_bytes = 0;
-  pid_t pid = 0;                // 0 when the peer is in another pid namespace
+  pid_t pid = 0;  // 0 when the peer is in another pid namespace
 };
 
 // Meets all other ranks of the job and exchanges arenas with each: element r of the result is rank
 // r's link, this rank's own element is empty. `arena_fd` (a memfd sealed against shrinking, of
-// `arena_bytes`) stays the caller's. When it returns, this rank's socket is gone from the directory,
-// and the last rank to finish has removed the directory.
+// `arena_bytes`) stays the caller's. When it returns, this rank's socket is gone from the
+// directory, and the last rank to finish has removed the directory.
 //
 // Throws invalid_argument (the rank is taken, the directory is not a private one), mismatch (a peer
 // of another job, world size or protocol version), timeout naming the ranks that did not come,
