@@ -1,0 +1,13 @@
+// Where the suite runs.
+#include "conformance/suite.h"
+
+namespace muster::test {
+
+INSTANTIATE_TEST_SUITE_P(On,
+                         Conformance,
+                         ::testing::ValuesIn(all_settings()),
+                         [](const auto& test) {
+                           return test.param.name + "_" + std::to_string(test.param.size);
+                         });
+
+}  // namespace muster::test
