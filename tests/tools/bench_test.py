@@ -1,0 +1,107 @@
+"""`muster bench`: what it prints, and that what it measures is right. It says nothing of speed."""
+import json
+import os
+import unittest
+
+from command_line import CommandLineTest
+
+FIELDS = ["impl", "transport", "placement", "ranks", "shape", "dtype", "dim", "bytes_per_rank",
+          "time_us_median", "time_us_p99", "algbw_gbs", "busbw_gbs", "wrong"]
+
+
+class AllGather(CommandLineTest):
+    def rows(self, *arguments):
+        result = self.muster("bench", "all_gather", "--rounds", 3, "--json", *arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        rows = [json.loads(line) for line in result.stdout.splitlines()]
+        for row in rows:
+            self.assertEqual(list(row), FIELDS)
+            self.assertEqual(row["wrong"], 0, row)
+            self.assertGreater(row["time_us_median"], 0)
+            self.assertGreaterEqual(row["time_us_p99"], row["time_us_median"])
+        self.assertEqual(self.directories_left(), [])
+        return rows
+
+    def test_a_row_has_exactly_these_fields(self):
+        row, = self.rows("-n", 2, "--shape", "8,300", "--dtype", "bfloat16", "--dim", -1)
+        self.assertEqual((row["impl"], row["transport"], row["placement"]), ("muster", "shm", "push"))
+        self.assertEqual((row["ranks"], row["shape"], row["dtype"], row["dim"]),
+                         (2, [8, 300], "bfloat16", 1))
+        self.assertEqual(row["bytes_per_rank"], 4800)
+        self.assertAlmostEqual(row["algbw_gbs"], 9600 / row["time_us_median"] / 1e3)
+        self.assertAlmostEqual(row["busbw_gbs"], row["algbw_gbs"] / 2)
+
+    def test_every_placement_is_right(self):
+        rows = self.rows("-n", 3, "--shape", "5,7", "--dim", 1, "--placement", "push,pull,staged")
+        self.assertEqual([row["placement"] for row in rows], ["push", "pull", "staged"])
+
+    def test_unequal_and_empty_sections(self):
+        row, = self.rows("-n", 3, "--shape", "8,1", "--sizes", "30,0,34", "--dim", -1)
+        self.assertEqual(row["shape"], [8, [30, 0, 34]])
+
+    def test_ranks_as_threads(self):
+        self.rows("-n", 3, "--shape", "64,65", "--ranks-as", "threads", "--against", "memcpy")
+
+    def test_one_rank(self):
+        self.rows("-n", 1, "--shape", "64,65")
+
+    def test_against_memcpy(self):
+        rows = self.rows("-n", 2, "--shape", "16,4096", "--dim", 1, "--against", "memcpy")
+        self.assertEqual([row["impl"] for row in rows], ["muster", "memcpy"])
+
+    def test_against_mpi(self):
+        facts = json.loads(self.muster("info", "--json").stdout)
+        arguments = ("--shape", "16,300", "--dim", 1, "--against", "mpi,memcpy")
+        if facts["mpi"] is None:
+            self.assert_refused(self.muster("bench", "all_gather", *arguments), "without MPI")
+            return
+        rows = self.rows("-n", 2, *arguments)
+        self.assertEqual([row["impl"] for row in rows],
+                         ["muster", "memcpy", "mpi", "mpi+permute", "mpi+datatype"])
+        self.rows("-n", 3, *arguments, "--sizes", "300,7,0")
+        rows = self.rows("-n", 2, "--shape", "300", "--against", "mpi")
+        self.assertEqual([row["impl"] for row in rows], ["muster", "mpi"])
+
+    def test_inside_a_job_its_ranks_take_part(self):
+        result = self.muster("run", "-n", 3, "--no-prefix", os.environ["MUSTER"], "bench",
+                             "all_gather", "--shape", "8,8", "--rounds", 3, "--json")
+        self.assertEqual(json.loads(result.stdout)["ranks"], 3, result.stderr)
+
+    def test_the_table_names_its_columns(self):
+        result = self.muster("bench", "all_gather", "--shape", "8,8", "--rounds", 3)
+        for column in ("size", "count", "type", "time", "algbw", "busbw", "#wrong"):
+            self.assertIn(column, result.stdout)
+        self.assertIn("usable cores", result.stdout.splitlines()[0])
+
+
+class Create(CommandLineTest):
+    def test_it_tells_time_and_memory(self):
+        result = self.muster("bench", "create", "-n", 4, "--rounds", 3, "--json")
+        row = json.loads(result.stdout)
+        self.assertEqual(list(row), ["ranks", "time_us_median", "time_us_p99", "control_bytes"])
+        self.assertEqual(row["ranks"], 4)
+        self.assertGreater(row["control_bytes"], 0)
+
+
+class Mistakes(CommandLineTest):
+    def test_they_are_named_once_and_nothing_is_left(self):
+        for arguments, complaint in [
+                (["--shape", "8,8", "--dim", 2], "gather_dim 2"),
+                (["--dtype", "float7"], "float7"),
+                (["--shape", "8,8", "--sizes", "1,2,3"], "3 extents for 2 ranks"),
+                (["--shape", "8,-8"], "-8"),
+                (["--sizes", "1,2"], "--shape"),
+                (["-n", 0], "range 1 to 128"),
+                (["--placement", "shove"], "shove"),
+                (["--against", "carrier pigeons"], "pigeons"),
+                (["--against", "mpi", "--ranks-as", "threads"], "processes"),
+                (["--shape", "8,400000000000"], "MiB")]:
+            with self.subTest(arguments=arguments):
+                result = self.muster("bench", "all_gather", "-n", 2, *arguments)
+                self.assertEqual(result.returncode, 125, result.stderr)
+                self.assertIn(complaint, result.stderr)
+                self.assertEqual(self.directories_left(), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

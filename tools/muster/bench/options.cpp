@@ -1,0 +1,99 @@
+#include "bench/options.h"
+
+#include "exit_status.h"
+
+#include <muster/muster.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace muster::tool {
+namespace {
+
+void add_common_options(CLI::App& app, BenchOptions& options) {
+  options.progress = ::isatty(STDERR_FILENO) == 1;
+  app.add_option("-n,--ranks", options.ranks, "Ranks, 1 to 128")
+      ->check(CLI::Range(1, World::max_size))
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("--rounds", options.budget.rounds, "Rounds to measure, instead of --time")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  app.add_option(
+         "--time", options.budget.seconds, "Seconds to measure each case; 9 rounds at least")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->type_name("S");
+  app.add_flag("--json", options.json, "Print one JSON object a line for each row");
+  app.add_flag("--progress,!--no-progress",
+               options.progress,
+               "Show a progress bar on stderr (default: if that is a terminal)")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
+}  // namespace
+
+bool BenchOptions::is_against(const std::string& impl) const {
+  return std::find(against.begin(), against.end(), impl) != against.end();
+}
+
+void add_all_gather_options(CLI::App& app, BenchOptions& options) {
+  add_common_options(app, options);
+  app.add_option(
+         "--shape", options.shape, "Extents of one rank's shard (default: a sweep of shapes)")
+      ->delimiter(',')
+      ->type_name("A,B,...");
+  app.add_option(
+         "--sizes", options.sizes, "Each rank's extent along the dimension, for unequal ones")
+      ->delimiter(',')
+      ->needs("--shape")
+      ->type_name("X,Y,...");
+  app.add_option("--dtype", options.dtype, "Element type")
+      ->capture_default_str()
+      ->type_name("TYPE");
+  app.add_option("--dim", options.gather_dim, "Dimension to gather along; negative from the end")
+      ->needs("--shape")
+      ->capture_default_str()
+      ->type_name("D");
+  app.add_option("--placement",
+                 options.placements,
+                 "What peers can reach: the output (push), the shard (pull), neither (staged)")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"push", "pull", "staged"}))
+      ->capture_default_str();
+  app.add_option("--against", options.against, "What to measure beside muster: mpi, memcpy")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"mpi", "memcpy"}));
+  app.add_option("--ranks-as", options.ranks_as, "What a rank is")
+      ->check(CLI::IsMember({"processes", "threads"}))
+      ->capture_default_str();
+}
+
+void add_create_options(CLI::App& app, BenchOptions& options) {
+  add_common_options(app, options);
+}
+
+std::vector<GatherCase> make_cases(const BenchOptions& options) {
+  const DataType dtype = parse_dtype(options.dtype);
+  if (options.shape.empty()) return default_sweep(dtype, options.ranks);
+  const Shape shard{std::span<const std::int64_t>(options.shape)};
+  return {GatherCase(shard, options.sizes, dtype, options.gather_dim, options.ranks)};
+}
+
+std::size_t needed_memory(const BenchOptions& options, const GatherCase& gather) {
+  const bool mpi = options.is_against("mpi");
+  std::size_t outputs = options.is_against("memcpy") ? 1 : 0;
+  std::size_t shards = 1;
+  bool ordinary = mpi;
+  for (const std::string& placement : options.placements) {
+    outputs += placement == "push";
+    shards += placement == "pull";
+    ordinary = ordinary || placement != "push";
+  }
+  outputs += ordinary;
+  // MPI's scratch to permute from, and its own copies of what is on its way.
+  if (mpi) outputs += 2;
+  return (outputs * static_cast<std::size_t>(gather.ranks()) + shards) * gather.plan.output_bytes();
+}
+
+}  // namespace muster::tool

@@ -1,0 +1,27 @@
+// The directory where the ranks of one job meet.
+#pragma once
+
+#include "file_descriptor.h"
+
+#include <filesystem>
+
+namespace muster::tool {
+
+// Makes muster-<uid>-XXXXXX, mode 0700, under $XDG_RUNTIME_DIR, $TMPDIR or /tmp, and removes it
+// when it goes. A launcher that is killed leaves its directory behind; it holds a lock on it while
+// it lives, so the next launcher of the same user finds those that nobody locks and removes them.
+class RendezvousDirectory {
+ public:
+  RendezvousDirectory();
+  ~RendezvousDirectory();
+  RendezvousDirectory(const RendezvousDirectory&) = delete;
+  RendezvousDirectory& operator=(const RendezvousDirectory&) = delete;
+
+  const std::filesystem::path& path() const noexcept { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  FileDescriptor lock_;
+};
+
+}  // namespace muster::tool

@@ -1,0 +1,74 @@
+// The command line `muster`.
+#include "commands.h"
+#include "exit_status.h"
+
+#include <fmt/format.h>
+#include <muster/muster.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace {
+
+using namespace muster::tool;
+
+constexpr const char* description =
+    "muster gathers tensors that are split over ranks, along any dimension, in one copy.";
+
+// What CLI11 complains of; where a command is missing it does not name the word that is none.
+std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* last = &app;
+  while (!last->get_subcommands().empty()) last = last->get_subcommands().front();
+  const auto unknown = last->remaining();
+  if (last->get_require_subcommand_min() == 0 || unknown.empty()) return error.what();
+  return fmt::format("no such command or option: {}", unknown.front());
+}
+
+int end_parsing(const CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_exit_code() == 0) return app.exit(error);  // prints the help that was asked for
+  fmt::print(
+      stderr, "muster: {}\nmuster: `muster --help` shows what there is\n", complaint(app, error));
+  return exit_failed;
+}
+
+int run_command(const Command& command) {
+  try {
+    return command();
+  } catch (const Failure& failure) {
+    fmt::print(stderr, "muster: {}\n", failure.what());
+    return failure.status();
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "muster: {}\n", error.what());
+    return exit_failed;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // A program's own arguments are not ours to parse.
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  const auto mark = std::find(arguments.begin(), arguments.end(), "--");
+  std::optional<std::vector<std::string>> behind_mark;
+  if (mark != arguments.end()) behind_mark.emplace(mark + 1, arguments.end());
+  arguments.erase(mark, arguments.end());
+
+  CLI::App app(description, "muster");
+  app.set_version_flag("--version", "muster " MUSTER_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(28);
+  app.footer("Example:\n  muster run -n 4 ./program\n\n`muster COMMAND --help` says more.");
+  const Command run =
+      add_run(*app.add_subcommand("run", "Start a program as the ranks of a job"), behind_mark);
+  const Command bench =
+      add_bench(*app.add_subcommand("bench", "Measure gathers on this machine"), arguments);
+  const Command info = add_info(*app.add_subcommand("info", "Show what muster finds here"));
+  try {
+    // The order in which CLI11 takes them.
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::ParseError& error) {
+    return end_parsing(app, error);
+  }
+  if (app.got_subcommand("run")) return run_command(run);
+  return run_command(app.got_subcommand("bench") ? bench : info);
+}
