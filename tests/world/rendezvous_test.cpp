@@ -199,7 +199,7 @@ TEST_P(RendezvousOf, ItsRanksGivesEachTheArenasOfAllOthersAndLeavesNothing) {
   EXPECT_TRUE(place.is_empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, RendezvousOf, ::testing::Values(1, 2, 3, 8, 64));
+INSTANTIATE_TEST_SUITE_P(Ranks, RendezvousOf, ::testing::Values(1, 2, 3, 8, 64, 128));
 
 class Rendezvous : public ::testing::Test {
  protected:
@@ -415,7 +415,7 @@ TEST_F(Rendezvous, TimesOutNamingTheRanksThatDidNotCome) {
   const Job world = job(4);
   const auto begin = Clock::now();
   std::vector<Child> ranks;
-  for (int rank : {0, 2}) ranks.push_back(start(rank, world, 300ms));
+  for (int rank : {0, 2}) ranks.push_back(start(rank, world, 1s));
   for (Child& rank : ranks) {
     const Outcome outcome = rank.wait();
     EXPECT_TRUE(outcome.failed_with(ErrorCode::timeout)) << outcome.text;
@@ -425,18 +425,18 @@ TEST_F(Rendezvous, TimesOutNamingTheRanksThatDidNotCome) {
                       HasSubstr(place.job().string()),
                       HasSubstr("muster run -n 4")));
   }
-  EXPECT_GE(Clock::now() - begin, 300ms);
-  EXPECT_LT(Clock::now() - begin, 5s);
+  EXPECT_GE(Clock::now() - begin, 1s);
+  EXPECT_LT(Clock::now() - begin, 10s);
   EXPECT_TRUE(place.is_empty());
 }
 
 TEST_F(Rendezvous, TimesOutNamingAStoppedRank) {
   const Job world = job(3);
   std::vector<Child> ranks;
-  ranks.push_back(start(0, world, 700ms));
+  ranks.push_back(start(0, world, 1500ms));
   wait_for_host(world, 0);
   ranks[0].signal(SIGSTOP);
-  ranks.push_back(start(1, world, 300ms));
+  ranks.push_back(start(1, world, 500ms));
   Outcome outcome = ranks[1].wait();
   EXPECT_TRUE(outcome.failed_with(ErrorCode::timeout)) << outcome.text;
   EXPECT_EQ(outcome.peer, 0);
@@ -453,7 +453,7 @@ TEST_F(Rendezvous, TimesOutNamingAStoppedRank) {
 
 TEST_F(Rendezvous, SaysInATimeoutWhomItTurnedAway) {
   const Job world = job(2);
-  Child host = start(0, world, 500ms);
+  Child host = start(0, world, 1s);
   wait_for_host(world, 0);
   Hello other = hello_to(world, 1);
   other.token = "other";
@@ -463,7 +463,7 @@ TEST_F(Rendezvous, SaysInATimeoutWhomItTurnedAway) {
 
 TEST_F(Rendezvous, LeavesNothingOfARankThatWasKilledMeanwhile) {
   const Job world = job(3);
-  Child survivor = start(0, world, 500ms);
+  Child survivor = start(0, world, 1s);
   {
     const Child killed = start(1, world);
     wait_for_host(world, 1);
@@ -475,6 +475,9 @@ TEST_F(Rendezvous, LeavesNothingOfARankThatWasKilledMeanwhile) {
 
 // Runs out of descriptors at every one that is needed, in either role of the handshake.
 TEST_F(Rendezvous, WithoutDescriptorsFailsWithTheLimitAndLeaksNothing) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "UBSan, built in with ASan, needs descriptors itself to look at an object's type";
+#endif
   for (int rank : {0, 1}) {
     const auto deadline = Clock::now() + patience;
     int failures = 0;
@@ -553,14 +556,14 @@ TEST_F(RendezvousOfUsers, HangsUpOnAVisitorOfAnotherUser) {
 
 TEST_F(RendezvousOfUsers, RefusesAHostOfAnotherUser) {
   const Job world = job(2);
-  Child host = start_as(ordinary_user, [&] { join(1, world); });
+  Child visitor = start_as(ordinary_user, [&] { join(1, world); });
   wait_for_host(world, 1);
   const UniqueFd directory(::open(world.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const mode_t mask = ::umask(0);
   const SocketOrError root = listen_in(directory.get(), "0");
   ::umask(mask);
   ASSERT_TRUE(root.socket);
-  const Outcome outcome = host.wait();
+  const Outcome outcome = visitor.wait();
   EXPECT_TRUE(outcome.failed_with(ErrorCode::mismatch)) << outcome.text;
   EXPECT_EQ(outcome.peer, 0);
   EXPECT_THAT(outcome.text, HasSubstr("is of user 0, this rank of user 65533"));
