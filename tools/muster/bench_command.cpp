@@ -60,7 +60,7 @@ int run_as_processes(const LaunchOptions& options) {
   if (!result.first_failed) return exit_success;
   const RankResult& rank = result.ranks[static_cast<std::size_t>(*result.first_failed)];
   if (rank.signal == 0) return rank.status;  // it has said why
-  throw Failure("bench: " + describe(*result.first_failed, rank));
+  throw Failure("bench: " + describe(*result.first_failed, rank), rank.status);
 }
 
 // Beside this program in a build folder, in the folder for such programs once installed.
@@ -92,8 +92,9 @@ LaunchOptions under_mpiexec(const BenchOptions& options,
                         {"PRTE_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
                         {"PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe"},
                         {"PRTE_MCA_hwloc_default_binding_policy", "none"}};
-  if (options.ranks > usable_cores())
+  if (options.ranks > usable_cores()) {
     launch.environment.emplace_back("OMPI_MCA_mpi_yield_when_idle", "1");
+  }
   return launch;
 }
 

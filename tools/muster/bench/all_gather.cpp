@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 #include <muster/version.h>
 
+#include <optional>
+
 namespace muster::tool {
 namespace {
 
@@ -40,8 +42,21 @@ std::vector<Row> measure_case(Workspace& workspace,
                     timings[i],
                     verify(workspace.team(), contender)});
   }
-  workspace.team().barrier();  // nobody leaves a communicator that a peer still uses
   return rows;
+}
+
+// Why a case cannot be measured, if so. Rank 0 decides: what is available changes as ranks look.
+std::optional<std::string> lack_of_memory(Team& team,
+                                          const BenchOptions& options,
+                                          const GatherCase& gather) {
+  const double needed = static_cast<double>(needed_memory(options, gather));
+  const double available = team.from_first(static_cast<double>(available_memory()));
+  if (needed <= available) return std::nullopt;
+  constexpr double MiB = 1 << 20;
+  return fmt::format("{} needs {:.0f} MiB, {:.0f} are available",
+                     gather.shape_text(),
+                     needed / MiB,
+                     available / MiB);
 }
 
 void introduce(const Report& report, const BenchOptions& options, const Peers& peers) {
@@ -68,17 +83,10 @@ int bench_all_gather(World& world, const BenchOptions& options, const Peers& pee
   std::size_t wrong = 0;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     const GatherCase& gather = cases[i];
-    const std::size_t needed = needed_memory(options, gather);
-    // Rank 0 decides: what is available changes while ranks look.
-    const double available = team.from_first(static_cast<double>(available_memory()));
-    if (static_cast<double>(needed) > available) {
-      const auto text = fmt::format("{} needs {} MiB, {:.0f} are available",
-                                    gather.shape_text(),
-                                    needed >> 20,
-                                    available / (1 << 20));
-      if (cases.size() == 1) throw Failure(text);
+    if (const auto lack = lack_of_memory(team, options, gather)) {
+      if (cases.size() == 1) throw Failure(*lack);
       progress.clear();
-      if (first) report.note("left out: " + text);
+      if (first) report.note("left out: " + *lack);
       continue;
     }
     if (first) progress.show(i, gather.shape_text());
