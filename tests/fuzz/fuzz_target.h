@@ -7,7 +7,7 @@
 #include <vector>
 
 // Reads one input. Returns 0; whatever must not happen ends the process.
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t bytes);
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 namespace muster::fuzz {
 
