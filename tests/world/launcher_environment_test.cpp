@@ -24,7 +24,7 @@ const Variables complete = {{"MUSTER_RANK", "2"},
 std::optional<LauncherEnvironment> read(const Variables& variables) {
   for (const auto& [name, value] : complete) ::unsetenv(name.c_str());
   for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
-  const auto environment = read_launcher_environment();
+  auto environment = read_launcher_environment();
   for (const auto& [name, value] : complete) ::unsetenv(name.c_str());
   return environment;
 }

@@ -175,7 +175,7 @@ void wait_for_host(const Job& job, int host) {
   const auto deadline = Clock::now() + patience;
   while (true) {
     try {
-      Stranger(job, host);
+      const Stranger caller(job, host);
       return;
     } catch (const Error&) {
       if (Clock::now() > deadline) throw;
