@@ -52,11 +52,16 @@ bool GatherCase::equal() const {
 
 std::string GatherCase::shape_text() const {
   std::vector<std::string> extents;
-  for (int d = 0; d < shards[0].dimensions(); ++d) {
-    std::vector<std::int64_t> along;
-    for (const Shape& shard : shards) along.push_back(shard[d]);
-    const bool varies = d == plan.gather_dim() && !equal();
-    extents.push_back(varies ? fmt::format("{}", fmt::join(along, "|")) : fmt::to_string(along[0]));
+  for (const std::int64_t extent : shards[0].extents()) extents.push_back(fmt::to_string(extent));
+  if (!equal()) {
+    const int dim = plan.gather_dim();
+    std::vector<std::string> along;
+    for (const Shape& shard : shards) along.push_back(fmt::to_string(shard[dim]));
+    if (along.size() > 3) {
+      along.resize(2);
+      along.emplace_back("..");
+    }
+    extents[static_cast<std::size_t>(dim)] = fmt::format("{}", fmt::join(along, "|"));
   }
   return fmt::format("[{}]", fmt::join(extents, ", "));
 }

@@ -31,7 +31,7 @@ struct GatherCase {
   std::size_t bytes_per_rank() const {
     return plan.output_bytes() / static_cast<std::size_t>(ranks());
   }
-  // "[8, 64128]", or "[8, 30|34]" for unequal sections.
+  // "[8, 64128]", or "[8, 30|34]" for unequal sections (of the first ranks, if many).
   std::string shape_text() const;
 };
 
