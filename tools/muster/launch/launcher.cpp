@@ -102,7 +102,7 @@ void Launcher::start(int rank) {
   Program program{options_.command, options_.environment};
   for (const auto& [name, value] : {std::pair("MUSTER_RANK", std::to_string(rank)),
                                     std::pair("MUSTER_WORLD_SIZE", std::to_string(options_.ranks)),
-                                    std::pair("MUSTER_RENDEZVOUS", directory_.path().string()),
+                                    std::pair("MUSTER_RENDEZVOUS", directory_.for_ranks().string()),
                                     std::pair("MUSTER_TOKEN", token_)}) {
     program.environment.emplace_back(name, value);
   }

@@ -63,11 +63,12 @@ RendezvousDirectory::RendezvousDirectory() {
     path_ = name;
     lock_ = lock(path_);
   }
+  if (::mkdir(for_ranks().c_str(), 0700) != 0) {
+    throw Failure(fmt::format("cannot make {}: {}", for_ranks().string(), strerror(errno)));
+  }
 }
 
 RendezvousDirectory::~RendezvousDirectory() {
-  struct stat status {};
-  if (::fstat(lock_.get(), &status) != 0 || status.st_nlink == 0) return;  // the ranks removed it
   std::error_code ignored;
   fs::remove_all(path_, ignored);
 }

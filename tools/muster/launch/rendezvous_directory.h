@@ -7,9 +7,10 @@
 
 namespace muster::tool {
 
-// Makes muster-<uid>-XXXXXX, mode 0700, under $XDG_RUNTIME_DIR, $TMPDIR or /tmp, and removes it
-// when it goes. A launcher that is killed leaves its directory behind; it holds a lock on it while
-// it lives, so the next launcher of the same user finds those that nobody locks and removes them.
+// Makes muster-<uid>-XXXXXX/ranks, both of mode 0700, under $XDG_RUNTIME_DIR, $TMPDIR or /tmp, and
+// removes them when it goes. A launcher that is killed leaves its directory behind; it holds a lock
+// on it while it lives, so the next launcher of the same user finds those that nobody locks and
+// removes them. The ranks have a directory of their own in it, because they lock and remove theirs.
 class RendezvousDirectory {
  public:
   RendezvousDirectory();
@@ -17,7 +18,7 @@ class RendezvousDirectory {
   RendezvousDirectory(const RendezvousDirectory&) = delete;
   RendezvousDirectory& operator=(const RendezvousDirectory&) = delete;
 
-  const std::filesystem::path& path() const noexcept { return path_; }
+  std::filesystem::path for_ranks() const { return path_ / "ranks"; }
 
  private:
   std::filesystem::path path_;
