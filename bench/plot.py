@@ -36,7 +36,7 @@ def kind(row):
     rows = math.prod(row["shape"][:row["dim"]])
     where = "dimension 0" if row["dim"] == 0 else "inner dimension, " + (
         f"{rows} rows" if rows <= 8 else "many rows")
-    return f"{where}, {'unequal' if unequal else 'equal'} sections, {row['ranks']} ranks"
+    return f"{where}, {'unequal' if unequal else 'equal'}, {row['ranks']} ranks"
 
 
 def contender(row):
