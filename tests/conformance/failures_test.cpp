@@ -86,7 +86,9 @@ void disagree(const Rank& rank, const Disagreement& about, Place place) {
 
 std::vector<Disagreement> disagreements(int size) {
   const std::int64_t whole = 16 * size;
-  const std::string columns = std::to_string(whole);
+  const auto row_bytes = [](std::int64_t columns) {
+    return std::to_string(2 * columns) + " bytes";
+  };
   return {
       {"dtype", [](Arguments& a) { a.dtype = DataType::float16; }, {"float16", "bfloat16"}},
       {"rows",
@@ -105,7 +107,10 @@ std::vector<Disagreement> disagreements(int size) {
          a.section = {0, 1};
        },
        {"dimension 0", "dimension 1"}},
-      {"sum of sections", [=](Arguments& a) { a.section.extent = 15; }, {columns}, false},
+      {"sum of sections",
+       [=](Arguments& a) { a.section.extent = 15; },
+       {row_bytes(whole), row_bytes(whole - 1)},
+       false},
       {"place of a section", [](Arguments& a) { a.section.offset -= 1; }, {}},
   };
 }
