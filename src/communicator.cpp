@@ -1,0 +1,273 @@
+#include "muster/communicator.h"
+
+#include "muster/error.h"
+#include "muster/plan.h"
+#include "transport/transport.h"
+#include "world/meeting.h"
+#include "world/state.h"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <utility>
+
+namespace muster {
+
+namespace {
+
+constexpr std::size_t longest_tag = 1024;
+
+[[noreturn]] void throw_invalid(const std::string& what) {
+  throw Error(ErrorCode::invalid_argument, "all_gather: " + what);
+}
+
+// A tensor's extent in memory: from its first byte to behind its last.
+std::size_t span_of(const Rows& rows, std::size_t stride) {
+  if (rows.bytes() == 0) return 0;
+  std::size_t span = 0;
+  if (__builtin_mul_overflow(rows.outer - 1, stride, &span) ||
+      __builtin_add_overflow(span, rows.row_bytes, &span)) {
+    throw_invalid(
+        fmt::format("{} rows with a row stride of {} bytes overflow", rows.outer, stride));
+  }
+  return span;
+}
+
+// The distance from row to row of a view. One row has none, and nothing depends on it.
+std::size_t stride_of(const char* name, const ConstTensorView& view, const Rows& rows) {
+  const std::size_t stride = view.row_stride.value_or(rows.row_bytes);
+  if (rows.outer > 1 && stride < rows.row_bytes) {
+    throw_invalid(
+        fmt::format("the {} has a row stride of {} bytes, less than its rows of {} bytes: "
+                    "rows must not overlap",
+                    name,
+                    stride,
+                    rows.row_bytes));
+  }
+  if (view.data == nullptr && rows.bytes() != 0) {
+    throw_invalid(fmt::format("the {} of {} bytes is null", name, rows.bytes()));
+  }
+  return stride;
+}
+
+void require_same_but_gathered(const ConstTensorView& shard, const TensorView& full, int dim) {
+  if (shard.dtype != full.dtype) {
+    throw_invalid(fmt::format(
+        "the shard is {}, the output {}", to_string(shard.dtype), to_string(full.dtype)));
+  }
+  const bool same = shard.shape.dimensions() == full.shape.dimensions() &&
+                    full.shape.with(dim, shard.shape[dim]) == shard.shape;
+  if (!same || shard.shape[dim] > full.shape[dim]) {
+    throw_invalid(
+        fmt::format("the shard's shape {} and the output's {} must be equal but in dimension "
+                    "{}, where the output is the longer",
+                    shard.shape.to_string(),
+                    full.shape.to_string(),
+                    dim));
+  }
+}
+
+// Where in the output's rows the shard lies, if it is in place; throws for any other overlap.
+std::int64_t in_place_offset(const transport::Gather& g,
+                             std::size_t shard_span,
+                             std::size_t output_span) {
+  const auto shard = reinterpret_cast<std::uintptr_t>(g.shard);
+  const auto output = reinterpret_cast<std::uintptr_t>(g.output);
+  if (shard_span == 0 || output_span == 0 || shard >= output + output_span ||
+      output >= shard + shard_span) {
+    return transport::Gather::not_in_place;
+  }
+  const bool in_place = shard >= output &&
+                        shard - output <= g.output_row_bytes - g.shard_row_bytes &&
+                        (g.outer == 1 || g.shard_stride == g.output_stride);
+  if (!in_place) {
+    throw_invalid(
+        "the shard overlaps the output without being its own section of it (same place and "
+        "same row stride); use separate memory or all_gather_in_place");
+  }
+  return static_cast<std::int64_t>(shard - output);
+}
+
+transport::Gather checked(const ConstTensorView& shard, const TensorView& full, int gather_dim) {
+  const Rows shard_rows = rows_of(shard.shape, shard.dtype, gather_dim);
+  const Rows full_rows = rows_of(full.shape, full.dtype, gather_dim);
+  const int dim = shard.shape.normalized(gather_dim);
+  require_same_but_gathered(shard, full, full.shape.normalized(gather_dim));
+  transport::Gather gather{.dtype = shard.dtype,
+                           .shard_shape = shard.shape,
+                           .gather_dim = dim,
+                           .outer = shard_rows.outer,
+                           .shard = static_cast<const std::byte*>(shard.data),
+                           .shard_row_bytes = shard_rows.row_bytes,
+                           .shard_stride = stride_of("shard", shard, shard_rows),
+                           .output = static_cast<std::byte*>(full.data),
+                           .output_row_bytes = full_rows.row_bytes,
+                           .output_stride = stride_of("output", full, full_rows)};
+  gather.in_place_offset = in_place_offset(
+      gather, span_of(shard_rows, gather.shard_stride), span_of(full_rows, gather.output_stride));
+  return gather;
+}
+
+// This member's own section of `full`, as a shard that is already in its place.
+ConstTensorView section_of(const TensorView& full, int gather_dim, const Section& section) {
+  const int dim = full.shape.normalized(gather_dim);
+  const Rows rows = rows_of(full.shape, full.dtype, dim);
+  const std::int64_t extent = full.shape[dim];
+  if (section.offset < 0 || section.extent < 0 || section.offset > extent ||
+      section.extent > extent - section.offset) {
+    throw_invalid(fmt::format("the section at {} of extent {} is outside dimension {} of {}",
+                              section.offset,
+                              section.extent,
+                              dim,
+                              full.shape.to_string()));
+  }
+  const Rows before = rows_of(full.shape.with(dim, section.offset), full.dtype, dim);
+  const auto* data = static_cast<const std::byte*>(full.data);
+  return {.data = data == nullptr ? nullptr : data + before.row_bytes,
+          .dtype = full.dtype,
+          .shape = full.shape.with(dim, section.extent),
+          .row_stride = full.row_stride.value_or(rows.row_bytes)};
+}
+
+Section equal_section(const Shape& full, int gather_dim, const Group& group, int position) {
+  const int dim = full.normalized(gather_dim);
+  if (full[dim] % group.size() != 0) {
+    throw_invalid(
+        fmt::format("dimension {} of {} does not divide into {} equal sections; say where "
+                    "this member's section lies",
+                    dim,
+                    full.to_string(),
+                    group.size()));
+  }
+  const std::int64_t extent = full[dim] / group.size();
+  return {.offset = position * extent, .extent = extent};
+}
+
+}  // namespace
+
+class Communicator::Implementation {
+ public:
+  Implementation(std::shared_ptr<world::State> state, Group group, CommunicatorOptions options)
+      : options_(std::move(options)),
+        operation_(fmt::format("Communicator on group {}{}",
+                               group.to_string(),
+                               options_.tag.empty() ? "" : " with tag '" + options_.tag + "'")),
+        state_(std::move(state)),
+        claim_(*state_,
+               {world::Topic::communicator, checked_group(std::move(group)), options_.tag},
+               world::Clock::now()),
+        position_(*this->group().position(state_->rank())) {
+    if (!claim_.owns()) {
+      throw Error(
+          ErrorCode::invalid_argument,
+          operation_ + ": this rank has such a communicator already; give each a tag of its own");
+    }
+    channel_ = transport::open_channel(state_, this->group(), options_);
+    meet();
+  }
+
+  const Group& group() const noexcept { return claim_.subject().group; }
+  int position() const noexcept { return position_; }
+  const CommunicatorOptions& options() const noexcept { return options_; }
+  transport::Channel& channel() noexcept { return *channel_; }
+
+ private:
+  Group checked_group(Group group) const {
+    state_->require_member(group, operation_);
+    if (options_.tag.size() > longest_tag) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("Communicator on group {}: a tag of {} bytes; the longest is {}",
+                              group.to_string(),
+                              options_.tag.size(),
+                              longest_tag));
+    }
+    if (options_.timeout.count() < 0) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("{}: a timeout of {} ms", operation_, options_.timeout.count()));
+    }
+    return group;
+  }
+
+  // Finds the other members, each of which brings its kind of device and its channel's
+  // introduction.
+  void meet() {
+    const auto kind = static_cast<std::byte>(options_.device.kind());
+    std::vector<std::byte> body = channel_->introduction();
+    body.insert(body.begin(), kind);
+    world::Meeting meeting(
+        *state_, claim_.subject(), body, world::deadline_after(options_.timeout), operation_);
+    auto bodies = meeting.gather();
+    for (int i = 0; i < group().size(); ++i) {
+      auto& theirs = bodies[static_cast<std::size_t>(i)];
+      if (theirs.empty() || theirs.front() != kind) {
+        throw Error(
+            ErrorCode::mismatch,
+            fmt::format(
+                "{}: rank {} gathers on another kind of device than rank {}, which is on {}",
+                operation_,
+                group()[i],
+                state_->rank(),
+                options_.device.to_string()),
+            group()[i]);
+      }
+      theirs.erase(theirs.begin());
+    }
+    channel_->connect(bodies);
+    meeting.confirm();
+  }
+
+  const CommunicatorOptions options_;
+  const std::string operation_;  // for errors
+  const std::shared_ptr<world::State> state_;
+  const world::Claim claim_;
+  const int position_;
+  std::unique_ptr<transport::Channel> channel_;
+};
+
+Communicator::Communicator(World& world, Group group, CommunicatorOptions options)
+    : implementation_(
+          std::make_unique<Implementation>(world.state_, std::move(group), std::move(options))) {}
+Communicator::~Communicator() = default;
+Communicator::Communicator(Communicator&&) noexcept = default;
+Communicator& Communicator::operator=(Communicator&&) noexcept = default;
+
+const Group& Communicator::group() const noexcept {
+  return implementation_->group();
+}
+int Communicator::position() const noexcept {
+  return implementation_->position();
+}
+const CommunicatorOptions& Communicator::options() const noexcept {
+  return implementation_->options();
+}
+
+void Communicator::all_gather(const ConstTensorView& shard,
+                              const TensorView& full,
+                              int gather_dim,
+                              Stream stream) {
+  implementation_->channel().all_gather(checked(shard, full, gather_dim), stream);
+}
+
+void Communicator::all_gather_in_place(const TensorView& full,
+                                       int gather_dim,
+                                       std::optional<Section> section,
+                                       Stream stream) {
+  if (!section) section = equal_section(full.shape, gather_dim, group(), position());
+  const ConstTensorView shard = section_of(full, gather_dim, *section);
+  transport::Gather gather = checked(shard, full, gather_dim);
+  // An empty section overlaps nothing, but is in place all the same.
+  gather.in_place_offset = gather.shard - gather.output;
+  implementation_->channel().all_gather(gather, stream);
+}
+
+void Communicator::check() {
+  implementation_->channel().check();
+}
+void Communicator::abort(std::string_view text) {
+  implementation_->channel().abort(text);
+}
+std::size_t Communicator::control_bytes() const noexcept {
+  return implementation_->channel().control_bytes();
+}
+
+}  // namespace muster

@@ -1,0 +1,126 @@
+#include "transport/shm/failure.h"
+
+#include "world/control.h"
+#include "world/deadline.h"
+#include "world/liveness.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace muster::transport::shm {
+
+namespace {
+
+// Peers that run end their side within the time of one piece of a copy; a stopped one is not worth
+// waiting for.
+constexpr auto longest_settling = std::chrono::milliseconds(20);
+
+void write_record(FailureRecord& record, const Error& error) {
+  std::uint32_t none = FailureRecord::none;
+  if (!record.state.compare_exchange_strong(none, FailureRecord::claimed)) return;
+  const std::string_view text = error.what();
+  record.code = static_cast<std::uint8_t>(error.code());
+  record.culprit = static_cast<std::int16_t>(error.peer().value_or(-1));
+  record.length = static_cast<std::uint16_t>(std::min(text.size(), FailureRecord::text_capacity));
+  std::memcpy(record.text, text.data(), record.length);
+  record.state.store(FailureRecord::written, std::memory_order_seq_cst);
+}
+
+void ring(Doorbell& doorbell) noexcept {
+  doorbell.bell.fetch_add(1, std::memory_order_seq_cst);
+  world::futex_wake_all(doorbell.bell);
+}
+
+}  // namespace
+
+// Held by the peers that have not ended their side. Once nobody holds, nobody ever does again,
+// whatever becomes of the control memory that it looked at. It is kept by the arena, which is part
+// of the state, and so does not keep the state itself.
+class PeersHold : public world::Hold {
+ public:
+  explicit PeersHold(const Endpoint& endpoint)
+      : liveness_(endpoint.state->liveness()),
+        group_(endpoint.group),
+        self_(endpoint.self),
+        own_(endpoint.own()) {}
+
+  std::optional<int> holder() const noexcept override {
+    if (released_.load(std::memory_order_acquire)) return std::nullopt;
+    for (int i = 0; i < group_.size(); ++i) {
+      if (i == self_ || own_.from(i).ended.load(std::memory_order_acquire) != 0) continue;
+      if (!liveness_.lost(group_[i])) return group_[i];
+    }
+    released_.store(true, std::memory_order_release);
+    return std::nullopt;
+  }
+
+ private:
+  const world::Liveness& liveness_;
+  const Group group_;
+  const int self_;
+  const ControlView own_;
+  mutable std::atomic<bool> released_ = false;
+};
+
+Failures::Failures(const Endpoint& endpoint)
+    : endpoint_(endpoint), hold_(std::make_shared<PeersHold>(endpoint)) {}
+
+Error Failures::recorded() const {
+  const FailureRecord& record = endpoint_.own().failure();
+  // Whoever claimed the record is writing it now, unless it was stopped or killed over it.
+  const auto patience = world::Clock::now() + longest_settling;
+  while (record.state.load(std::memory_order_acquire) != FailureRecord::written) {
+    if (world::Clock::now() > patience) {
+      return Error(ErrorCode::peer_lost, endpoint_.operation() + ": the communicator has failed");
+    }
+    std::this_thread::yield();
+  }
+  const auto code = static_cast<ErrorCode>(
+      std::min<std::uint8_t>(record.code, static_cast<std::uint8_t>(ErrorCode::system)));
+  const std::string text(record.text,
+                         std::min<std::size_t>(record.length, FailureRecord::text_capacity));
+  const std::optional<int> culprit =
+      record.culprit < 0 ? std::nullopt : std::optional<int>(record.culprit);
+  return Error(code, text, culprit);
+}
+
+void Failures::announce(const Error& error) noexcept {
+  write_record(endpoint_.own().failure(), error);
+  endpoint_.for_each_peer([&](int i) {
+    write_record(endpoint_.of(i).failure(), error);
+    ring(endpoint_.of(i).doorbell());
+    world::ring_attention(endpoint_.state->control_of(endpoint_.group[i]));
+  });
+  ring(endpoint_.own().doorbell());
+  world::ring_attention(endpoint_.state->control_of(endpoint_.state->rank()));
+}
+
+void Failures::end() noexcept {
+  endpoint_.for_each_peer([&](int i) {
+    auto& ended = endpoint_.of(i).from(endpoint_.self).ended;
+    if (ended.load(std::memory_order_relaxed) != 0) return;
+    ended.store(1, std::memory_order_seq_cst);
+    ring(endpoint_.of(i).doorbell());
+  });
+}
+
+bool Failures::wait_for_peers_to_end() const noexcept {
+  const auto patience = world::Clock::now() + longest_settling;
+  while (hold_->holder()) {
+    if (world::Clock::now() > patience) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+void Failures::keep_from_peers(world::Range range) {
+  if (hold_->holder()) endpoint_.state->arena().quarantine(range, hold_);
+}
+
+}  // namespace muster::transport::shm

@@ -1,0 +1,43 @@
+// How a communicator fails for every member, and what each learns.
+#pragma once
+
+#include "muster/error.h"
+#include "transport/shm/endpoint.h"
+#include "world/arena.h"
+
+#include <memory>
+
+namespace muster::transport::shm {
+
+class PeersHold;
+
+class Failures {
+ public:
+  explicit Failures(const Endpoint& endpoint);
+
+  // Has the communicator failed? A look at this member's own control memory.
+  bool failed() const noexcept {
+    return endpoint_.own().failure().state.load(std::memory_order_acquire) != FailureRecord::none;
+  }
+
+  // The failure on record. Requires failed().
+  Error recorded() const;
+
+  // Puts the failure on record with every member and wakes them all. Thread-safe.
+  void announce(const Error& error) noexcept;
+
+  // Tells every peer that this member will never write to its memory again.
+  void end() noexcept;
+
+  // Waits, but not for long, until every peer has ended its side too: true if all have.
+  bool wait_for_peers_to_end() const noexcept;
+
+  // Keeps a range of this rank's arena out of use until every peer has ended its side.
+  void keep_from_peers(world::Range range);
+
+ private:
+  const Endpoint& endpoint_;
+  std::shared_ptr<const PeersHold> hold_;
+};
+
+}  // namespace muster::transport::shm

@@ -1,0 +1,61 @@
+// The header that every member writes for every other in every call.
+#pragma once
+
+#include "transport/transport.h"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+namespace muster::transport::shm {
+
+inline constexpr std::uint64_t private_memory = ~std::uint64_t{0};
+
+// What a header says. Offsets are into the sender's arena; private_memory where a tensor does not
+// lie there.
+struct Header {
+  static constexpr int extent_bytes = 6;  // enough for 256 TiB of elements
+
+  std::uint8_t operation = 1;  // all_gather; there is no other yet
+  std::uint8_t dtype = 0;
+  std::uint8_t dimensions = 0;
+  std::uint8_t gather_dim = 0;
+  std::uint32_t reserved = 0;
+  std::uint64_t shape_hash = 0;  // of the shape without the gathered extent
+  std::uint64_t row_bytes = 0;   // of the section
+  std::uint64_t output_row_bytes = 0;
+  std::uint64_t shard_stride = 0;
+  std::uint64_t output_stride = 0;
+  std::uint64_t shard_offset = private_memory;
+  std::uint64_t output_offset = private_memory;
+  std::int64_t in_place_offset = Gather::not_in_place;
+  std::uint8_t extents[Shape::max_dimensions][extent_bytes] = {};  // little-endian
+
+  Shape shape() const;  // as far as the header is a sane one: see is_sane()
+};
+
+// A header in shared memory. The call number is written last and read first.
+struct alignas(128) HeaderSlot {
+  std::atomic<std::uint64_t> call;
+  Header header;
+};
+static_assert(sizeof(HeaderSlot) == 128);
+
+Header make_header(const Gather& gather,
+                   std::optional<std::size_t> shard_offset,
+                   std::optional<std::size_t> output_offset);
+
+// Could a member of this version have written it, for an arena of this size and this many rows?
+// Everything that is read from another process passes here before it is used.
+bool is_sane(const Header& header, std::size_t outer, std::size_t arena_bytes);
+
+// Do two members gather the same thing, as far as one pair can tell?
+bool agree(const Header& a, const Header& b);
+
+// "shape [8, 64128] bfloat16 along dimension 1"
+std::string describe(const Header& header);
+
+}  // namespace muster::transport::shm

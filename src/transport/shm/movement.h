@@ -1,0 +1,90 @@
+// The second half of a call: the rows go where they belong.
+//
+// Each section takes one of four routes to each member that receives it, which both sides derive
+// from their headers:
+//   outbox  it is short, and came along with the header;
+//   push    the receiver's output lies in its arena: the sender writes the rows there;
+//   pull    else the sender's shard lies in its arena: the receiver reads the rows there;
+//   staged  else the sender copies piece after piece into its staging area, and the receivers out.
+// One loop serves all of them in small steps, so that no pair of members blocks another.
+#pragma once
+
+#include "transport/shm/agreement.h"
+#include "transport/shm/copy.h"
+#include "transport/shm/endpoint.h"
+#include "transport/shm/failure.h"
+#include "transport/shm/staging.h"
+#include "transport/shm/waiter.h"
+#include "transport/transport.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace muster::transport::shm {
+
+class Movement {
+ public:
+  Movement(const Endpoint& endpoint,
+           Failures& failures,
+           Waiter& waiter,
+           const Agreement& agreement);
+
+  // Copies a short section to this member's outbox, before its header goes out.
+  void fill_outbox(std::uint64_t call, const Gather& gather);
+
+  // Moves all rows of a call on which the members have agreed. Throws what the waits throw, and
+  // out_of_memory when there is no room for a staging area.
+  void run(std::uint64_t call, const Gather& gather);
+
+  // The staging area, once there is one.
+  const Staging& staging() const noexcept { return staging_; }
+
+ private:
+  enum class Route : std::uint8_t { nothing, outbox, push, pull, staged };
+
+  // What is under way with one peer.
+  struct Pair {
+    Route in = Route::nothing;   // its section to my output
+    Route out = Route::nothing;  // my section to its output
+    std::size_t received = 0;    // bytes, where I do the copying
+  };
+
+  Route route(int sender, int receiver) const;
+  void choose_routes();
+  void receive_outboxes();
+  bool step();
+  void push_block();
+  bool stage_piece();
+  bool pull_block(int i);
+  bool take_pieces(int i);
+  bool all_moved() const;
+  void wait_for_progress();
+  void wait_for_peers();
+  void signal(std::atomic<std::uint64_t> PeerWords::*word, Route Pair::*direction, Route route);
+
+  std::size_t section_bytes(int i) const { return gather_->outer * agreement_.header(i).row_bytes; }
+  MutableRows own_output(int sender) const;
+  MutableRows output_of(int receiver) const;
+  ConstRows own_shard() const { return {gather_->shard, gather_->shard_stride}; }
+  Pair& pair(int i) { return pairs_[static_cast<std::size_t>(i)]; }
+  const Pair& pair(int i) const { return pairs_[static_cast<std::size_t>(i)]; }
+  const PeerWords& from(int i) const { return endpoint_.own().from(i); }
+
+  const Endpoint& endpoint_;
+  Failures& failures_;
+  Waiter& waiter_;
+  const Agreement& agreement_;
+  Staging staging_;
+
+  // Of the call under way.
+  std::uint64_t call_ = 0;
+  const Gather* gather_ = nullptr;
+  Caching caching_ = Caching::keep;
+  std::vector<Pair> pairs_;   // by position
+  std::size_t pushed_ = 0;    // bytes of my section, to all who are pushed to and to my own output
+  std::size_t staged_ = 0;    // pieces of my section
+  bool staging_out_ = false;  // some receiver takes the staged route
+};
+
+}  // namespace muster::transport::shm

@@ -1,0 +1,71 @@
+// What a transport is: it moves rows of bytes between the members of one communicator.
+//
+// Each transport is a folder beside this file and one line in transports.cpp.
+#pragma once
+
+#include "muster/communicator.h"
+#include "muster/device.h"
+#include "muster/dtype.h"
+#include "muster/group.h"
+#include "muster/shape.h"
+#include "world/state.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace muster::transport {
+
+// One member's side of a gather, as bytes. The caller has checked it for itself; what only the
+// members together can know (do their shapes agree, do their sections fill the output) it has not.
+struct Gather {
+  static constexpr std::int64_t not_in_place = -1;
+
+  DataType dtype = DataType::uint8;
+  Shape shard_shape;
+  int gather_dim = 0;  // not negative
+
+  std::size_t outer = 0;  // rows, the same for shard and output
+  const std::byte* shard = nullptr;
+  std::size_t shard_row_bytes = 0;
+  std::size_t shard_stride = 0;
+  std::byte* output = nullptr;
+  std::size_t output_row_bytes = 0;
+  std::size_t output_stride = 0;
+
+  // Where in the output's rows the shard already lies, or not_in_place.
+  std::int64_t in_place_offset = not_in_place;
+
+  std::size_t shard_bytes() const noexcept { return outer * shard_row_bytes; }
+};
+
+// One member's end of a communicator. Used by one thread at a time, but for abort().
+class Channel {
+ public:
+  virtual ~Channel() = default;
+
+  // What the other members must know to reach this one, and the step that learns it of them:
+  // element i is member i's introduction. Before connect() nothing else may be called.
+  virtual std::vector<std::byte> introduction() const = 0;
+  virtual void connect(std::span<const std::vector<std::byte>> introductions) = 0;
+
+  // Throws mismatch, timeout, peer_lost, out_of_memory, after which the channel has failed for
+  // every member and throws the same at once.
+  virtual void all_gather(const Gather& gather, Stream stream) = 0;
+
+  virtual void check() = 0;
+  virtual void abort(std::string_view text) = 0;  // thread-safe
+
+  virtual std::size_t control_bytes() const noexcept = 0;
+};
+
+// A channel for tensors on `options.device`.
+// Throws unsupported when no transport of this build serves the device.
+std::unique_ptr<Channel> open_channel(std::shared_ptr<world::State> state,
+                                      const Group& group,
+                                      const CommunicatorOptions& options);
+
+}  // namespace muster::transport

@@ -1,0 +1,111 @@
+// Notices that ranks pin up for each other: how everything that is not a gather is agreed.
+//
+// Each rank has a board in its arena. It alone writes there, but for the words by which a reader
+// says that it has seen a post. Readers sleep on the board's generation.
+#pragma once
+
+#include "muster/group.h"
+#include "world/arena.h"
+#include "world/control.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace muster::world {
+
+enum class Topic : std::uint8_t { communicator = 1, exchange = 2, survivors = 3 };
+
+enum class Phase : std::uint32_t {
+  waiting = 1,   // posted; the poster has not yet found every member's post
+  complete = 2,  // the poster has read every member's post
+  failed = 3,    // the poster has given up; the post stays up for a while to say so
+};
+
+// What a post is about. Posts with the same subject belong together.
+struct Subject {
+  Topic topic = Topic::communicator;
+  Group group = Group::range(1);
+  std::string tag;
+
+  std::uint64_t key() const noexcept;  // never 0
+  friend bool operator==(const Subject&, const Subject&) = default;
+};
+
+struct SubjectHash {
+  std::size_t operator()(const Subject& subject) const noexcept { return subject.key(); }
+};
+
+// A post as a reader copied it.
+struct Post {
+  std::uint32_t id = 0;
+  Phase phase = Phase::waiting;
+  Subject subject;
+  std::vector<std::byte> body;
+  std::vector<std::uint32_t> seen;  // by position: the id of the member's post that the poster read
+};
+
+// A reader's view of some rank's board, in any process. Everything read is checked and copied.
+class BoardReader {
+ public:
+  BoardReader(WorldControl& control, const Mapping& arena) : board_(control.board), arena_(arena) {}
+
+  std::uint32_t generation() const noexcept;
+  void sleep(std::uint32_t generation, Deadline deadline) noexcept;  // until it is another one
+
+  std::optional<Post> find(const Subject& subject) const;
+  std::vector<Post> all() const;
+
+  // The phase of a post found before; nothing when it has been taken down since.
+  std::optional<Phase> phase(const Subject& subject, std::uint32_t id) const;
+
+ private:
+  std::optional<Post> read(const BoardEntry& entry) const;
+
+  Board& board_;
+  const Mapping& arena_;
+};
+
+// This rank's own board, as its writer. Thread-safe.
+class BoardWriter {
+ public:
+  BoardWriter(Arena& arena, WorldControl& control) : arena_(arena), board_(control.board) {}
+
+ private:
+  friend class PinnedPost;
+
+  BoardEntry& claim_entry();
+  void changed() noexcept;
+
+  Arena& arena_;
+  Board& board_;
+  std::mutex mutex_;
+  std::uint32_t last_id_ = 0;
+};
+
+// A post on this rank's own board; taken down by the destructor.
+class PinnedPost {
+ public:
+  // Throws out_of_memory when the arena or the board is full.
+  PinnedPost(BoardWriter& writer, const Subject& subject, std::span<const std::byte> body);
+  ~PinnedPost();
+  PinnedPost(const PinnedPost&) = delete;
+  PinnedPost& operator=(const PinnedPost&) = delete;
+
+  std::uint32_t id() const noexcept { return id_; }
+  void mark_seen(int position, std::uint32_t id) noexcept;
+  void set_phase(Phase phase) noexcept;
+
+ private:
+  BoardWriter& writer_;
+  Range memory_;
+  BoardEntry* entry_;
+  std::uint32_t id_;
+};
+
+}  // namespace muster::world

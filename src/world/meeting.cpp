@@ -1,0 +1,172 @@
+#include "world/meeting.h"
+
+#include "muster/error.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <thread>
+#include <utility>
+
+namespace muster::world {
+
+namespace {
+
+// A wait looks around this often for what wakes nobody: signs of death behind the life lines, and
+// members that meet under another group.
+constexpr auto slice = std::chrono::milliseconds(50);
+
+// Another thread of a member may be about to meet with the right group, so a wrong one is only an
+// error when it has stood for some time.
+constexpr auto mismatch_grace = std::chrono::milliseconds(100);
+
+}  // namespace
+
+Meeting::Meeting(State& state,
+                 Subject subject,
+                 std::span<const std::byte> body,
+                 Deadline deadline,
+                 std::string operation)
+    : state_(state),
+      subject_(std::move(subject)),
+      deadline_(deadline),
+      operation_(std::move(operation)),
+      self_(*subject_.group.position(state.rank())),
+      posts_(static_cast<std::size_t>(subject_.group.size())) {
+  state_.linger(nullptr);  // takes down what has lingered long enough
+  pinned_ = std::make_unique<PinnedPost>(state_.board(), subject_, body);
+  post_of(self_).body.assign(body.begin(), body.end());
+}
+
+Meeting::~Meeting() {
+  if (confirmed_) return;
+  pinned_->set_phase(Phase::failed);
+  state_.linger(std::move(pinned_));
+}
+
+std::vector<std::vector<std::byte>> Meeting::gather() {
+  for_each_peer([&](int i) { wait_for(i, [&] { return find(i); }); });
+  pinned_->set_phase(Phase::complete);
+  std::vector<std::vector<std::byte>> bodies;
+  for (Post& post : posts_) bodies.push_back(std::move(post.body));
+  return bodies;
+}
+
+void Meeting::confirm() {
+  for_each_peer([&](int i) { wait_for(i, [&] { return has_gathered(i); }); });
+  confirmed_ = true;
+}
+
+template <typename Function>
+void Meeting::for_each_peer(Function function) {
+  for (int i = 0; i < subject_.group.size(); ++i) {
+    if (i != self_) function(i);
+  }
+}
+
+// Has this rank found member i's post for this meeting?
+bool Meeting::find(int i) {
+  auto post = board_of(i).find(subject_);
+  if (!post) return false;
+  const std::uint32_t saw = post->seen[static_cast<std::size_t>(self_)];
+  if (saw != 0 && saw != pinned_->id()) return false;  // it is meeting an earlier self of mine
+  pinned_->mark_seen(i, post->id);
+  post_of(i) = std::move(*post);
+  return true;
+}
+
+// Has member i read every member's post? It has also if it took its own down in order.
+bool Meeting::has_gathered(int i) {
+  const auto phase = board_of(i).phase(subject_, post_of(i).id);
+  if (phase == Phase::failed) {
+    throw Error(ErrorCode::peer_lost,
+                fmt::format("{}: rank {} has given up", operation_, subject_.group[i]),
+                subject_.group[i]);
+  }
+  return phase != Phase::waiting;
+}
+
+template <typename Condition>
+void Meeting::wait_for(int i, Condition condition) {
+  BoardReader board = board_of(i);
+  for (int yields = 0; yields < 16; ++yields) {
+    if (condition()) return;
+    std::this_thread::yield();
+  }
+  for (;;) {
+    const std::uint32_t generation = board.generation();
+    if (condition()) return;
+    const int rank = subject_.group[i];
+    if (state_.liveness().lost(rank)) {
+      if (condition()) return;
+      throw_lost(rank);
+    }
+    const auto now = Clock::now();
+    if (now >= deadline_) throw_timeout(i);
+    board.sleep(generation, std::min(deadline_, now + slice));
+    state_.liveness().probe();
+    if (Clock::now() >= began_ + mismatch_grace) check_other_groups();
+  }
+}
+
+void Meeting::throw_lost(int rank) const {
+  const bool left = state_.liveness().fate(rank) == Fate::left;
+  throw Error(ErrorCode::peer_lost,
+              fmt::format("{}: rank {} {}", operation_, rank, left ? "left the world" : "died"),
+              rank);
+}
+
+// The members to blame. Those that this rank waits for may themselves wait for somebody: the
+// culprits are the ones that have not posted.
+std::vector<int> Meeting::missing(int waiting_for) {
+  std::vector<int> ranks;
+  for_each_peer([&](int i) {
+    if (post_of(i).id == 0 && !board_of(i).find(subject_)) ranks.push_back(subject_.group[i]);
+  });
+  if (!ranks.empty()) return ranks;
+  if (const auto post = board_of(waiting_for).find(subject_)) {
+    for_each_peer([&](int i) {
+      const bool seen = post->seen[static_cast<std::size_t>(i)] != 0;
+      if (i != waiting_for && !seen) ranks.push_back(subject_.group[i]);
+    });
+  }
+  if (ranks.empty()) ranks.push_back(subject_.group[waiting_for]);
+  return ranks;
+}
+
+void Meeting::throw_timeout(int waiting_for) {
+  const std::vector<int> ranks = missing(waiting_for);
+  throw Error(ErrorCode::timeout,
+              fmt::format("{}: rank {} waited in vain for rank {}",
+                          operation_,
+                          state_.rank(),
+                          fmt::join(ranks, ", rank ")),
+              ranks.front());
+}
+
+// Throws when a member that this rank waits for waits for it too, but under another group.
+void Meeting::check_other_groups() {
+  for_each_peer([&](int i) {
+    if (post_of(i).id != 0) return;
+    for (const Post& post : board_of(i).all()) {
+      const Subject& other = post.subject;
+      if (other.topic != subject_.topic || other.tag != subject_.tag ||
+          other.group == subject_.group || !other.group.position(state_.rank()) ||
+          post.phase == Phase::complete || state_.board_of(state_.rank()).find(other)) {
+        continue;
+      }
+      throw Error(ErrorCode::mismatch,
+                  fmt::format("{}: rank {} has group {}, rank {} has group {}, both with tag '{}'",
+                              operation_,
+                              state_.rank(),
+                              subject_.group.to_string(),
+                              subject_.group[i],
+                              other.group.to_string(),
+                              subject_.tag),
+                  subject_.group[i]);
+    }
+  });
+}
+
+}  // namespace muster::world

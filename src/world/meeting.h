@@ -1,0 +1,66 @@
+// Members of a group find each other by subject, and learn what each brought.
+#pragma once
+
+#include "world/board.h"
+#include "world/deadline.h"
+#include "world/state.h"
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace muster::world {
+
+// A meeting of the members of a subject's group. Meetings on one subject are matched by what each
+// side has seen of the other, so a member that meets again cannot be taken for its earlier self.
+//
+// Both steps throw timeout naming the members that did not come, peer_lost, and mismatch when a
+// member meets under the same tag with another group.
+class Meeting {
+ public:
+  // Posts `body`. `operation` names the caller in errors. Throws out_of_memory.
+  Meeting(State& state,
+          Subject subject,
+          std::span<const std::byte> body,
+          Deadline deadline,
+          std::string operation);
+  ~Meeting();
+  Meeting(const Meeting&) = delete;
+  Meeting& operator=(const Meeting&) = delete;
+
+  // Waits for every member's post; element i is what member i brought.
+  std::vector<std::vector<std::byte>> gather();
+
+  // Waits until every member has gathered. A member for which this throws must reckon with others
+  // for which it did not.
+  void confirm();
+
+ private:
+  template <typename Function>
+  void for_each_peer(Function function);
+  template <typename Condition>
+  void wait_for(int i, Condition condition);
+  bool find(int i);
+  bool has_gathered(int i);
+  void check_other_groups();
+  std::vector<int> missing(int waiting_for);
+  [[noreturn]] void throw_timeout(int waiting_for);
+  [[noreturn]] void throw_lost(int rank) const;
+
+  BoardReader board_of(int i) const { return state_.board_of(subject_.group[i]); }
+  Post& post_of(int i) { return posts_[static_cast<std::size_t>(i)]; }
+
+  State& state_;
+  const Subject subject_;
+  const Deadline deadline_;
+  const Deadline began_ = Clock::now();
+  const std::string operation_;
+  const int self_;
+  std::vector<Post> posts_;  // by position; id 0 where not found yet
+  std::unique_ptr<PinnedPost> pinned_;
+  bool confirmed_ = false;
+};
+
+}  // namespace muster::world

@@ -1,0 +1,158 @@
+#include "world/state.h"
+
+#include "muster/error.h"
+#include "world/launcher_environment.h"
+#include "world/limits.h"
+#include "world/rendezvous.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+
+namespace muster::world {
+
+namespace {
+
+// How long a failed post stays up.
+constexpr auto lingering_time = std::chrono::seconds(10);
+
+// A forked child must touch neither the arenas, which it does not have, nor threads and mappings
+// that are its parent's.
+void destroy_in_own_process(State* state) {
+  if (state->in_own_process()) delete state;
+}
+
+std::shared_ptr<State> make_state(int rank, int size, std::size_t arena_bytes) {
+  return {new State(rank, size, arena_bytes), destroy_in_own_process};
+}
+
+}  // namespace
+
+State::State(int rank, int size, std::size_t arena_bytes)
+    : rank_(rank),
+      oversubscribed_(size > usable_cores()),
+      arena_(arena_bytes),
+      arenas_(static_cast<std::size_t>(size)),
+      board_(arena_, *reinterpret_cast<WorldControl*>(arena_.base())) {
+  const Range control = arena_.allocate(sizeof(WorldControl), true);
+  if (control.offset != 0)
+    throw Error(ErrorCode::system, "an arena does not begin with its control");
+  arenas_[static_cast<std::size_t>(rank)] = arena_.mapping();
+  liveness_ = std::make_unique<Liveness>(rank, control_of(rank));
+}
+
+State::~State() = default;
+
+void State::connect(std::vector<std::shared_ptr<Mapping>> arenas,
+                    std::vector<Liveness::Peer> peers) {
+  arenas_ = std::move(arenas);
+  for (Liveness::Peer& peer : peers) peer.control = &control_of(peer.rank);
+  liveness_->watch(std::move(peers));
+}
+
+std::shared_ptr<State> State::join(std::chrono::milliseconds timeout) {
+  static std::atomic<bool> joined = false;
+  const Deadline deadline = deadline_after(timeout);
+  const auto environment = read_launcher_environment();
+  if (joined.exchange(true)) {
+    throw Error(ErrorCode::invalid_argument,
+                "World::join: this process has joined its world before");
+  }
+  if (!environment) return make_state(0, 1, default_arena_bytes(1));
+
+  auto state =
+      make_state(environment->rank, environment->size, default_arena_bytes(environment->size));
+  auto links =
+      world::meet(*environment, state->arena().fd(), state->arena().mapping()->bytes(), deadline);
+  std::vector<std::shared_ptr<Mapping>> arenas = state->arenas_;
+  std::vector<Liveness::Peer> peers;
+  for (int r = 0; r < environment->size; ++r) {
+    if (r == environment->rank) continue;
+    PeerLink& link = links[static_cast<std::size_t>(r)];
+    if (link.arena_bytes < sizeof(WorldControl)) {
+      throw Error(
+          ErrorCode::mismatch, fmt::format("World::join: the arena of rank {} is too small", r), r);
+    }
+    arenas[static_cast<std::size_t>(r)] =
+        std::make_shared<Mapping>(link.arena.get(), link.arena_bytes, false);
+    link.arena.reset();
+    peers.push_back({.rank = r,
+                     .control = nullptr,
+                     .socket = std::move(link.socket),
+                     .pidfd = std::move(link.pidfd)});
+  }
+  state->connect(std::move(arenas), std::move(peers));
+  return state;
+}
+
+std::vector<std::shared_ptr<State>> State::threads(int size) {
+  std::vector<std::shared_ptr<State>> states;
+  std::vector<std::shared_ptr<Mapping>> arenas;
+  const std::size_t arena_bytes = default_arena_bytes(size);
+  for (int r = 0; r < size; ++r) {
+    states.push_back(make_state(r, size, arena_bytes));
+    arenas.push_back(states.back()->arena().mapping());
+  }
+  for (int r = 0; r < size; ++r) {
+    std::vector<Liveness::Peer> peers;
+    for (int p = 0; p < size; ++p) {
+      if (p != r) peers.push_back({.rank = p, .control = nullptr, .socket = {}, .pidfd = {}});
+    }
+    states[static_cast<std::size_t>(r)]->connect(arenas, std::move(peers));
+  }
+  return states;
+}
+
+WorldControl& State::control_of(int rank) const noexcept {
+  return *reinterpret_cast<WorldControl*>(arena_of(rank).base());
+}
+
+void State::require_member(const Group& group, std::string_view operation) const {
+  for (const int rank : group.ranks()) {
+    if (rank >= size()) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("{}: group {} has rank {}, outside the world of {} ranks",
+                              operation,
+                              group.to_string(),
+                              rank,
+                              size()));
+    }
+  }
+  if (!group.position(rank_)) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: rank {} is not in group {}", operation, rank_, group.to_string()));
+  }
+}
+
+bool State::claim(const Subject& subject, Deadline deadline) {
+  std::unique_lock lock(claims_mutex_);
+  return claims_changed_.wait_until(lock, deadline, [&] { return claims_.insert(subject).second; });
+}
+
+void State::release(const Subject& subject) {
+  {
+    std::lock_guard lock(claims_mutex_);
+    claims_.erase(subject);
+  }
+  claims_changed_.notify_all();
+}
+
+void State::linger(std::unique_ptr<PinnedPost> post) {
+  const auto now = Clock::now();
+  std::lock_guard lock(lingering_mutex_);
+  while (!lingering_.empty() && lingering_.front().first < now) lingering_.pop_front();
+  if (post) lingering_.emplace_back(now + lingering_time, std::move(post));
+}
+
+std::uint32_t State::survivors_round(const Subject& subject) {
+  std::lock_guard lock(rounds_mutex_);
+  return survivors_rounds_[subject];
+}
+
+void State::set_survivors_round(const Subject& subject, std::uint32_t round) {
+  std::lock_guard lock(rounds_mutex_);
+  survivors_rounds_[subject] = round;
+}
+
+}  // namespace muster::world

@@ -1,0 +1,115 @@
+// A rank's share of its world: what World, Buffer and Communicator keep alive.
+#pragma once
+
+#include "muster/group.h"
+#include "world/arena.h"
+#include "world/board.h"
+#include "world/control.h"
+#include "world/liveness.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+namespace muster::world {
+
+class State {
+ public:
+  // This process' rank of the launcher's world, or a world of its own without a launcher.
+  static std::shared_ptr<State> join(std::chrono::milliseconds timeout);
+  // The worlds of `size` ranks in this process.
+  static std::vector<std::shared_ptr<State>> threads(int size);
+
+  State(int rank, int size, std::size_t arena_bytes);
+  ~State();
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  int rank() const noexcept { return rank_; }
+  int size() const noexcept { return static_cast<int>(arenas_.size()); }
+  Arena& arena() noexcept { return arena_; }
+  Liveness& liveness() noexcept { return *liveness_; }
+  BoardWriter& board() noexcept { return board_; }
+
+  // Any rank's arena, this rank's own included, as mapped here.
+  const Mapping& arena_of(int rank) const noexcept {
+    return *arenas_[static_cast<std::size_t>(rank)];
+  }
+  WorldControl& control_of(int rank) const noexcept;
+  BoardReader board_of(int rank) const noexcept { return {control_of(rank), arena_of(rank)}; }
+
+  // Do the ranks of this world outnumber the cores that they may use?
+  bool oversubscribed() const noexcept { return oversubscribed_; }
+
+  // Is this the process that made the object? A forked child inherits objects but no arenas.
+  bool in_own_process() const noexcept { return getpid() == process_; }
+
+  // Throws invalid_argument unless the group's ranks are of this world and include this one.
+  void require_member(const Group& group, std::string_view operation) const;
+
+  // Marks a subject as in use by this rank, waiting until the deadline for another thread to
+  // release it; false if it has not.
+  bool claim(const Subject& subject, Deadline deadline);
+  void release(const Subject& subject);
+
+  // Keeps a failed post up for a while, so that members who come late learn of the failure.
+  void linger(std::unique_ptr<PinnedPost> post);
+
+  // The round of World::survivors that this rank took part in last, by subject.
+  std::uint32_t survivors_round(const Subject& subject);
+  void set_survivors_round(const Subject& subject, std::uint32_t round);
+
+ private:
+  void connect(std::vector<std::shared_ptr<Mapping>> arenas, std::vector<Liveness::Peer> peers);
+
+  const int rank_;
+  const pid_t process_ = getpid();
+  bool oversubscribed_ = false;
+  Arena arena_;
+  std::vector<std::shared_ptr<Mapping>> arenas_;  // by rank
+  BoardWriter board_;
+  std::unique_ptr<Liveness> liveness_;
+
+  std::mutex claims_mutex_;
+  std::condition_variable claims_changed_;
+  std::unordered_set<Subject, SubjectHash> claims_;
+
+  std::mutex lingering_mutex_;
+  std::deque<std::pair<Deadline, std::unique_ptr<PinnedPost>>> lingering_;
+
+  std::mutex rounds_mutex_;
+  std::unordered_map<Subject, std::uint32_t, SubjectHash> survivors_rounds_;
+};
+
+// A subject in use by this rank, while the object lives.
+class Claim {
+ public:
+  // Waits until the deadline; owns() is false when another thread still has the subject.
+  Claim(State& state, Subject subject, Deadline deadline)
+      : state_(state), subject_(std::move(subject)), owns_(state.claim(subject_, deadline)) {}
+  ~Claim() {
+    if (owns_ && state_.in_own_process()) state_.release(subject_);
+  }
+  Claim(const Claim&) = delete;
+  Claim& operator=(const Claim&) = delete;
+
+  bool owns() const noexcept { return owns_; }
+  const Subject& subject() const noexcept { return subject_; }
+
+ private:
+  State& state_;
+  const Subject subject_;
+  const bool owns_;
+};
+
+}  // namespace muster::world
