@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,10 @@ struct Setting {
   const Transport* transport;
   std::string name;
   int size;
+
+  friend void PrintTo(const Setting& setting, std::ostream* stream) {
+    *stream << setting.size << " ranks as " << setting.name;
+  }
 };
 const std::vector<Setting>& all_settings();
 

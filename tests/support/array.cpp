@@ -6,6 +6,7 @@
 #include <numeric>
 #include <random>
 #include <string>
+#include <utility>
 
 namespace muster::test {
 namespace {
@@ -29,8 +30,11 @@ void advance(Index& index, const std::vector<std::int64_t>& shape) {
   }
 }
 
-void copy_element(Array& to, std::int64_t to_place, const Array& from, std::int64_t from_place) {
-  const std::int64_t bits = element_bits(to.dtype);
+void copy_element(std::int64_t bits,
+                  Array& to,
+                  std::int64_t to_place,
+                  const Array& from,
+                  std::int64_t from_place) {
   if (bits >= 8) {
     const std::int64_t size = bits / 8;
     std::memcpy(to.bytes.data() + to_place * size,
@@ -83,13 +87,21 @@ Array concatenate(std::span<const Array> arrays, std::size_t axis) {
   for (const Array& array : arrays) result.shape[axis] += array.shape[axis];
   result.bytes.resize(byte_size(result.dtype, result.shape));
 
+  // Which array each index of the axis comes from, and which index it has there.
+  std::vector<std::pair<const Array*, std::int64_t>> sources;
+  for (const Array& array : arrays) {
+    for (std::int64_t i = 0; i < array.shape[axis]; ++i) sources.emplace_back(&array, i);
+  }
+
   Index index(result.shape.size(), 0);
+  Index inside = index;
+  const std::int64_t bits = element_bits(result.dtype);
   const std::int64_t elements = product(result.shape);
   for (std::int64_t place = 0; place < elements; ++place, advance(index, result.shape)) {
-    Index inside = index;
-    auto source = arrays.begin();
-    for (; inside[axis] >= source->shape[axis]; ++source) inside[axis] -= source->shape[axis];
-    copy_element(result, place, *source, flat(inside, source->shape));
+    const auto& [source, axis_index] = sources[static_cast<std::size_t>(index[axis])];
+    inside = index;
+    inside[axis] = axis_index;
+    copy_element(bits, result, place, *source, flat(inside, source->shape));
   }
   return result;
 }
