@@ -8,8 +8,7 @@ int main() {
 
   const std::vector<int> shard = {1, 2, 3};
   std::vector<int> full(3);
-  alone.all_gather({shard.data(), muster::DataType::int32, {3}},
-                   {full.data(), muster::DataType::int32, {3}},
-                   0);
+  alone.all_gather(
+      {shard.data(), muster::DataType::int32, {3}}, {full.data(), muster::DataType::int32, {3}}, 0);
   return full == shard ? 0 : 1;
 }
