@@ -108,10 +108,9 @@ transport::Gather checked(const ConstTensorView& shard, const TensorView& full, 
   return gather;
 }
 
-// This member's own section of `full`, as a shard that is already in its place.
-ConstTensorView section_of(const TensorView& full, int gather_dim, const Section& section) {
+// Where in the rows of `full` a section begins, in bytes.
+std::size_t place_of(const TensorView& full, int gather_dim, const Section& section) {
   const int dim = full.shape.normalized(gather_dim);
-  const Rows rows = rows_of(full.shape, full.dtype, dim);
   const std::int64_t extent = full.shape[dim];
   if (section.offset < 0 || section.extent < 0 || section.offset > extent ||
       section.extent > extent - section.offset) {
@@ -121,12 +120,20 @@ ConstTensorView section_of(const TensorView& full, int gather_dim, const Section
                               dim,
                               full.shape.to_string()));
   }
-  const Rows before = rows_of(full.shape.with(dim, section.offset), full.dtype, dim);
+  return rows_of(full.shape.with(dim, section.offset), full.dtype, dim).row_bytes;
+}
+
+// The section at that place, as a shard.
+ConstTensorView shard_at(std::size_t place,
+                         const TensorView& full,
+                         int gather_dim,
+                         const Section& section) {
   const auto* data = static_cast<const std::byte*>(full.data);
-  return {.data = data == nullptr ? nullptr : data + before.row_bytes,
+  return {.data = data == nullptr ? nullptr : data + place,
           .dtype = full.dtype,
-          .shape = full.shape.with(dim, section.extent),
-          .row_stride = full.row_stride.value_or(rows.row_bytes)};
+          .shape = full.shape.with(gather_dim, section.extent),
+          .row_stride =
+              full.row_stride.value_or(rows_of(full.shape, full.dtype, gather_dim).row_bytes)};
 }
 
 Section equal_section(const Shape& full, int gather_dim, const Group& group, int position) {
@@ -253,10 +260,10 @@ void Communicator::all_gather_in_place(const TensorView& full,
                                        std::optional<Section> section,
                                        Stream stream) {
   if (!section) section = equal_section(full.shape, gather_dim, group(), position());
-  const ConstTensorView shard = section_of(full, gather_dim, *section);
-  transport::Gather gather = checked(shard, full, gather_dim);
-  // An empty section overlaps nothing, but is in place all the same.
-  gather.in_place_offset = gather.shard - gather.output;
+  const std::size_t place = place_of(full, gather_dim, *section);
+  transport::Gather gather = checked(shard_at(place, full, gather_dim, *section), full, gather_dim);
+  // Said here, since a section without bytes is in place too, wherever its view points.
+  gather.in_place_offset = static_cast<std::int64_t>(place);
   implementation_->channel().all_gather(gather, stream);
 }
 

@@ -71,8 +71,8 @@ class PeersHold : public world::Hold {
 Failures::Failures(const Endpoint& endpoint)
     : endpoint_(endpoint), hold_(std::make_shared<PeersHold>(endpoint)) {}
 
-Error Failures::recorded() const {
-  const FailureRecord& record = endpoint_.own().failure();
+Error Failures::recorded_at(int i) const {
+  const FailureRecord& record = endpoint_.of(i).failure();
   // Whoever claimed the record is writing it now, unless it was stopped or killed over it.
   const auto patience = world::Clock::now() + longest_settling;
   while (record.state.load(std::memory_order_acquire) != FailureRecord::written) {

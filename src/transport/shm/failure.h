@@ -16,12 +16,17 @@ class Failures {
   explicit Failures(const Endpoint& endpoint);
 
   // Has the communicator failed? A look at this member's own control memory.
-  bool failed() const noexcept {
-    return endpoint_.own().failure().state.load(std::memory_order_acquire) != FailureRecord::none;
-  }
+  bool failed() const noexcept { return failed_at(endpoint_.self); }
 
   // The failure on record. Requires failed().
-  Error recorded() const;
+  Error recorded() const { return recorded_at(endpoint_.self); }
+
+  // The same of member i's memory, which may know before this one's: the member that fails the
+  // communicator tells one after the other.
+  bool failed_at(int i) const noexcept {
+    return endpoint_.of(i).failure().state.load(std::memory_order_acquire) != FailureRecord::none;
+  }
+  Error recorded_at(int i) const;
 
   // Puts the failure on record with every member and wakes them all. Thread-safe.
   void announce(const Error& error) noexcept;

@@ -60,7 +60,10 @@ void Waiter::wake_sleeper(Doorbell& doorbell, std::uint32_t awaited) noexcept {
   world::futex_wake_all(doorbell.bell);
 }
 
-Error Waiter::lost_error(int i) const {
+// A member ends its side when it leaves, and when the communicator has failed.
+Error Waiter::ended_error(int i) const {
+  if (failures_.failed()) return failures_.recorded();
+  if (failures_.failed_at(i)) return failures_.recorded_at(i);
   const int rank = endpoint_.group[i];
   const bool died = endpoint_.state->liveness().fate(rank) == world::Fate::died;
   return Error(

@@ -37,9 +37,9 @@ class Waiter {
         if (ready()) return;
         throw failures_.recorded();
       }
-      if (const auto lost = first_ended(awaits)) {
+      if (const auto ended = first_ended(awaits)) {
         if (ready()) return;
-        if (awaits(*lost)) throw lost_error(*lost);
+        if (awaits(*ended)) throw ended_error(*ended);
         continue;
       }
       rest.show([&](int i) { return i != endpoint_.self && awaits(i); });
@@ -140,7 +140,7 @@ class Waiter {
   void sleep_on(std::uint32_t bell);
   world::Deadline deadline();
 
-  Error lost_error(int i) const;
+  Error ended_error(int i) const;
   Error timeout_error(const std::vector<int>& awaited) const;
   int culprit_behind(int i) const;
 
