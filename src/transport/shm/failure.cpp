@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace muster::transport::shm {
@@ -91,6 +92,8 @@ Error Failures::recorded_at(int i) const {
 }
 
 void Failures::announce(const Error& error) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (ended_) return;
   write_record(endpoint_.own().failure(), error);
   endpoint_.for_each_peer([&](int i) {
     write_record(endpoint_.of(i).failure(), error);
@@ -102,11 +105,13 @@ void Failures::announce(const Error& error) noexcept {
 }
 
 void Failures::end() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (std::exchange(ended_, true)) return;
   endpoint_.for_each_peer([&](int i) {
-    auto& ended = endpoint_.of(i).from(endpoint_.self).ended;
-    if (ended.load(std::memory_order_relaxed) != 0) return;
-    ended.store(1, std::memory_order_seq_cst);
-    ring(endpoint_.of(i).doorbell());
+    Doorbell& doorbell = endpoint_.of(i).doorbell();
+    doorbell.bell.fetch_add(1, std::memory_order_seq_cst);
+    endpoint_.of(i).from(endpoint_.self).ended.store(1, std::memory_order_seq_cst);
+    world::futex_wake_all(doorbell.bell);  // by its address alone: this writes nothing
   });
 }
 

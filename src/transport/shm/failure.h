@@ -6,6 +6,7 @@
 #include "world/arena.h"
 
 #include <memory>
+#include <mutex>
 
 namespace muster::transport::shm {
 
@@ -28,10 +29,12 @@ class Failures {
   }
   Error recorded_at(int i) const;
 
-  // Puts the failure on record with every member and wakes them all. Thread-safe.
+  // Puts the failure on record with every member and wakes them all. Thread-safe; nothing once this
+  // side has ended.
   void announce(const Error& error) noexcept;
 
-  // Tells every peer that this member will never write to its memory again.
+  // Tells every peer that this member will never write to its memory again, which is the last thing
+  // that it writes there: the peer may use the memory for something else at once. Thread-safe.
   void end() noexcept;
 
   // Waits, but not for long, until every peer has ended its side too: true if all have.
@@ -43,6 +46,8 @@ class Failures {
  private:
   const Endpoint& endpoint_;
   std::shared_ptr<const PeersHold> hold_;
+  std::mutex mutex_;
+  bool ended_ = false;
 };
 
 }  // namespace muster::transport::shm
