@@ -81,18 +81,19 @@ class MUSTER_EXPORT Communicator {
   /// @param stream on a GPU, where the gather is enqueued; on the CPU only the default.
   /// @throws Error invalid_argument (nothing was sent); mismatch, timeout, peer_lost, out_of_memory
   ///         (the communicator has failed).
-  void all_gather(
-      const ConstTensorView& shard, const TensorView& full, int gather_dim, Stream stream = {});
+  void all_gather(const ConstTensorView& shard,
+                  const TensorView& full,
+                  int gather_dim,
+                  Stream stream = {});
 
   /// Gathers where each member's section is already in its place in `full`: equal sections unless
   /// the member says where its own lies.
   /// @throws Error as all_gather(); invalid_argument when the extent does not divide by the group's
   ///         size and no section is given, or when the section is outside `full`.
-  void all_gather_in_place(
-      const TensorView& full,
-      int gather_dim,
-      std::optional<Section> section = std::nullopt,
-      Stream stream = {});
+  void all_gather_in_place(const TensorView& full,
+                           int gather_dim,
+                           std::optional<Section> section = std::nullopt,
+                           Stream stream = {});
 
   /// Throws the failure that has happened, if any, without communicating: on a GPU this is how a
   /// failure on the device is learnt.

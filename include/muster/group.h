@@ -26,9 +26,7 @@ class MUSTER_EXPORT Group {
 
   int size() const noexcept { return static_cast<int>(ranks_.size()); }
   /// The world rank at a position. 0 <= position < size().
-  int operator[](int position) const noexcept {
-    return ranks_[static_cast<std::size_t>(position)];
-  }
+  int operator[](int position) const noexcept { return ranks_[static_cast<std::size_t>(position)]; }
   std::span<const int> ranks() const noexcept { return ranks_; }
 
   /// The position of a world rank, if it is a member.

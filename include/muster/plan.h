@@ -38,8 +38,8 @@ class MUSTER_EXPORT GatherPlan {
  public:
   /// A plan for members whose shards have these shapes, in group order.
   /// @throws Error mismatch when shapes differ elsewhere than in `gather_dim`, naming the member's
-  ///         position in the list as the peer; invalid_argument as rows_of(), for an empty list, and
-  ///         when the sum does not fit 63 bits.
+  ///         position in the list as the peer; invalid_argument as rows_of(), for an empty list,
+  ///         and when the sum does not fit 63 bits.
   GatherPlan(std::span<const Shape> shards, DataType dtype, int gather_dim);
 
   int members() const noexcept { return static_cast<int>(row_bytes_.size()); }

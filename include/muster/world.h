@@ -58,10 +58,9 @@ class MUSTER_EXPORT World {
   /// differ in size. Every member must call; calls on the same group are matched in order.
   /// @throws Error invalid_argument when this rank is not in the group or the group has a rank
   ///         outside the world; timeout; peer_lost; out_of_memory.
-  std::vector<std::vector<std::byte>> exchange(
-      const Group& group,
-      std::span<const std::byte> bytes,
-      std::chrono::milliseconds timeout = default_timeout);
+  std::vector<std::vector<std::byte>> exchange(const Group& group,
+                                               std::span<const std::byte> bytes,
+                                               std::chrono::milliseconds timeout = default_timeout);
 
   /// The members of `group` that are alive and called this too, in the group's order; all who get
   /// an answer get the same one. Call it after a failure to agree on whom to go on with. Members

@@ -129,6 +129,11 @@ void BoardReader::sleep(std::uint32_t generation, Deadline deadline) noexcept {
   board_.sleepers.fetch_sub(1, std::memory_order_seq_cst);
 }
 
+void BoardReader::wake() noexcept {
+  board_.generation.fetch_add(1, std::memory_order_seq_cst);
+  futex_wake_all(board_.generation);
+}
+
 std::optional<Post> BoardReader::read(const BoardEntry& entry) const {
   const std::uint32_t id = entry.id.load(std::memory_order_acquire);
   if (id == 0) return std::nullopt;

@@ -57,6 +57,7 @@ class BoardReader {
 
   std::uint32_t generation() const noexcept;
   void sleep(std::uint32_t generation, Deadline deadline) noexcept;  // until it is another one
+  void wake() noexcept;  // all who sleep on the board, in any process
 
   std::optional<Post> find(const Subject& subject) const;
   std::vector<Post> all() const;

@@ -37,16 +37,18 @@ Meeting::Meeting(State& state,
   state_.linger(nullptr);  // takes down what has lingered long enough
   pinned_ = std::make_unique<PinnedPost>(state_.board(), subject_, body);
   post_of(self_).body.assign(body.begin(), body.end());
+  state_.liveness().add(*this);
 }
 
 Meeting::~Meeting() {
+  state_.liveness().remove(*this);
   if (confirmed_) return;
   pinned_->set_phase(Phase::failed);
   state_.linger(std::move(pinned_));
 }
 
 std::vector<std::vector<std::byte>> Meeting::gather() {
-  for_each_peer([&](int i) { wait_for(i, [&] { return find(i); }); });
+  wait_for_all([&](int i) { return post_of(i).id != 0 || find(i); });
   pinned_->set_phase(Phase::complete);
   std::vector<std::vector<std::byte>> bodies;
   for (Post& post : posts_) bodies.push_back(std::move(post.body));
@@ -54,7 +56,7 @@ std::vector<std::vector<std::byte>> Meeting::gather() {
 }
 
 void Meeting::confirm() {
-  for_each_peer([&](int i) { wait_for(i, [&] { return has_gathered(i); }); });
+  wait_for_all([&](int i) { return has_gathered(i); });
   confirmed_ = true;
 }
 
@@ -79,35 +81,54 @@ bool Meeting::find(int i) {
 // Has member i read every member's post? It has also if it took its own down in order.
 bool Meeting::has_gathered(int i) {
   const auto phase = board_of(i).phase(subject_, post_of(i).id);
-  if (phase == Phase::failed) {
-    throw Error(ErrorCode::peer_lost,
-                fmt::format("{}: rank {} has given up", operation_, subject_.group[i]),
-                subject_.group[i]);
-  }
-  return phase != Phase::waiting;
+  if (phase != Phase::failed) return phase != Phase::waiting;
+  // It gave up on somebody: if somebody died, on that one.
+  state_.liveness().probe();
+  for_each_peer([&](int j) {
+    if (state_.liveness().lost(subject_.group[j])) throw_lost(subject_.group[j]);
+  });
+  throw Error(ErrorCode::peer_lost,
+              fmt::format("{}: rank {} has given up", operation_, subject_.group[i]),
+              subject_.group[i]);
 }
 
-template <typename Condition>
-void Meeting::wait_for(int i, Condition condition) {
-  BoardReader board = board_of(i);
+template <typename Met>
+void Meeting::wait_for_all(Met met) {
+  for_each_peer([&](int i) { wait_for(i, met); });
+}
+
+template <typename Met>
+void Meeting::wait_for(int i, Met met) {
   for (int yields = 0; yields < 16; ++yields) {
-    if (condition()) return;
+    if (met(i)) return;
     std::this_thread::yield();
   }
+  BoardReader board = board_of(i);
   for (;;) {
     const std::uint32_t generation = board.generation();
-    if (condition()) return;
-    const int rank = subject_.group[i];
-    if (state_.liveness().lost(rank)) {
-      if (condition()) return;
-      throw_lost(rank);
-    }
+    if (met(i)) return;
+    check_lost(met);
     const auto now = Clock::now();
     if (now >= deadline_) throw_timeout(i);
     board.sleep(generation, std::min(deadline_, now + slice));
-    state_.liveness().probe();
+    if (Clock::now() - now >= slice) state_.liveness().probe();
     if (Clock::now() >= began_ + mismatch_grace) check_other_groups();
   }
+}
+
+// Throws when a member is lost that has not done what is waited for: nobody needs to wait for the
+// others then.
+template <typename Met>
+void Meeting::check_lost(Met met) {
+  if (state_.liveness().losses() == 0) return;
+  for_each_peer([&](int i) {
+    if (state_.liveness().lost(subject_.group[i]) && !met(i)) throw_lost(subject_.group[i]);
+  });
+}
+
+// On the watcher thread: somebody may be lost, so whoever sleeps must look around.
+void Meeting::attention() noexcept {
+  for_each_peer([&](int i) { board_of(i).wake(); });
 }
 
 void Meeting::throw_lost(int rank) const {

@@ -3,6 +3,7 @@
 
 #include "world/board.h"
 #include "world/deadline.h"
+#include "world/liveness.h"
 #include "world/state.h"
 
 #include <cstddef>
@@ -18,7 +19,7 @@ namespace muster::world {
 //
 // Both steps throw timeout naming the members that did not come, peer_lost, and mismatch when a
 // member meets under the same tag with another group.
-class Meeting {
+class Meeting final : private Listener {
  public:
   // Posts `body`. `operation` names the caller in errors. Throws out_of_memory.
   Meeting(State& state,
@@ -40,8 +41,13 @@ class Meeting {
  private:
   template <typename Function>
   void for_each_peer(Function function);
-  template <typename Condition>
-  void wait_for(int i, Condition condition);
+  template <typename Met>
+  void wait_for_all(Met met);
+  template <typename Met>
+  void wait_for(int i, Met met);
+  template <typename Met>
+  void check_lost(Met met);
+  void attention() noexcept override;
   bool find(int i);
   bool has_gathered(int i);
   void check_other_groups();

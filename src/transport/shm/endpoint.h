@@ -30,8 +30,15 @@ struct Endpoint {
            state->liveness().lost(group[i]);
   }
 
-  // "all_gather on group [0,1,2]"
-  std::string operation() const { return "all_gather on group " + group.to_string(); }
+  // "all_gather on group [0,1,2]"; a long list is cut, since the text of a failure must have room.
+  std::string operation() const {
+    constexpr int longest = 16;
+    if (size() <= longest) return "all_gather on group " + group.to_string();
+    const auto head = group.ranks().first(longest);
+    std::string list = Group({head.begin(), head.end()}).to_string();
+    list.back() = ',';
+    return "all_gather on group " + list + "...] of " + std::to_string(size());
+  }
 
   // Calls function(i) for the other members' positions, beginning behind this one's, so that
   // members do not all turn to the same one at once.

@@ -94,9 +94,11 @@ Error Failures::recorded_at(int i) const {
 void Failures::announce(const Error& error) noexcept {
   const std::lock_guard lock(mutex_);
   if (ended_) return;
-  write_record(endpoint_.own().failure(), error);
+  // Whoever learnt of a failure passes on that one: the first reason is everybody's.
+  const Error first = failed() ? recorded() : error;
+  write_record(endpoint_.own().failure(), first);
   endpoint_.for_each_peer([&](int i) {
-    write_record(endpoint_.of(i).failure(), error);
+    write_record(endpoint_.of(i).failure(), first);
     ring(endpoint_.of(i).doorbell());
     world::ring_attention(endpoint_.state->control_of(endpoint_.group[i]));
   });

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 namespace muster::transport::shm {
@@ -37,10 +38,11 @@ bool fits(std::uint64_t offset,
 
 Shape Header::shape() const {
   std::array<std::int64_t, Shape::max_dimensions> values{};
-  for (std::size_t d = 0; d < dimensions; ++d) {
+  const std::size_t count = std::min<std::size_t>(dimensions, values.size());
+  for (std::size_t d = 0; d < count; ++d) {
     for (int b = extent_bytes - 1; b >= 0; --b) values[d] = values[d] << 8 | extents[d][b];
   }
-  return Shape(std::span<const std::int64_t>(values.data(), dimensions));
+  return Shape(std::span<const std::int64_t>(values.data(), count));
 }
 
 Header make_header(const Gather& gather,

@@ -34,7 +34,7 @@ struct Header {
   std::int64_t in_place_offset = Gather::not_in_place;
   std::uint8_t extents[Shape::max_dimensions][extent_bytes] = {};  // little-endian
 
-  Shape shape() const;  // as far as the header is a sane one: see is_sane()
+  Shape shape() const;  // whatever the header says, a shape
 };
 
 // A header in shared memory. The call number is written last and read first.
