@@ -152,6 +152,35 @@ Section equal_section(const Shape& full, int gather_dim, const Group& group, int
 
 }  // namespace
 
+// The arguments that a gather was checked for last. Layers gather the same views call after call.
+class CheckedCall {
+ public:
+  // Throws invalid_argument.
+  const transport::Gather& check(const ConstTensorView& shard, const TensorView& full, int dim) {
+    if (!valid_ || dim != dim_ || !same(shard, shard_) || !same(full, full_)) {
+      valid_ = false;
+      gather_ = checked(shard, full, dim);
+      shard_ = shard;
+      full_ = full;
+      dim_ = dim;
+      valid_ = true;
+    }
+    return gather_;
+  }
+
+ private:
+  static bool same(const ConstTensorView& a, const ConstTensorView& b) {
+    return a.data == b.data && a.dtype == b.dtype && a.shape == b.shape &&
+           a.row_stride == b.row_stride;
+  }
+
+  bool valid_ = false;
+  ConstTensorView shard_;
+  ConstTensorView full_;
+  int dim_ = 0;
+  transport::Gather gather_;
+};
+
 class Communicator::Implementation {
  public:
   Implementation(std::shared_ptr<world::State> state, Group group, CommunicatorOptions options)
@@ -177,6 +206,7 @@ class Communicator::Implementation {
   int position() const noexcept { return position_; }
   const CommunicatorOptions& options() const noexcept { return options_; }
   transport::Channel& channel() noexcept { return *channel_; }
+  CheckedCall& checked_call() noexcept { return checked_call_; }
 
  private:
   Group checked_group(Group group) const {
@@ -229,6 +259,7 @@ class Communicator::Implementation {
   const world::Claim claim_;
   const int position_;
   std::unique_ptr<transport::Channel> channel_;
+  CheckedCall checked_call_;
 };
 
 Communicator::Communicator(World& world, Group group, CommunicatorOptions options)
@@ -252,7 +283,8 @@ void Communicator::all_gather(const ConstTensorView& shard,
                               const TensorView& full,
                               int gather_dim,
                               Stream stream) {
-  implementation_->channel().all_gather(checked(shard, full, gather_dim), stream);
+  implementation_->channel().all_gather(
+      implementation_->checked_call().check(shard, full, gather_dim), stream);
 }
 
 void Communicator::all_gather_in_place(const TensorView& full,

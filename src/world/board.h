@@ -1,7 +1,7 @@
 // Notices that ranks pin up for each other: how everything that is not a gather is agreed.
 //
-// Each rank has a board in its arena. It alone writes there, but for the words by which a reader
-// says that it has seen a post. Readers sleep on the board's generation.
+// Each rank has a board in its arena. It alone writes the posts there, among them the words by
+// which it says whose posts it has seen. Readers sleep on the board's generation.
 #pragma once
 
 #include "muster/group.h"

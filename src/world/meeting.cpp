@@ -48,8 +48,10 @@ Meeting::~Meeting() {
 }
 
 std::vector<std::vector<std::byte>> Meeting::gather() {
-  wait_for_all([&](int i) { return post_of(i).id != 0 || find(i); });
+  wait_for_all([&](int i) { return find(i); });
+  for_each_peer([&](int i) { require_standing(i); });
   pinned_->set_phase(Phase::complete);
+  gathered_ = true;
   std::vector<std::vector<std::byte>> bodies;
   for (Post& post : posts_) bodies.push_back(std::move(post.body));
   return bodies;
@@ -69,6 +71,7 @@ void Meeting::for_each_peer(Function function) {
 
 // Has this rank found member i's post for this meeting?
 bool Meeting::find(int i) {
+  if (post_of(i).id != 0) return true;
   auto post = board_of(i).find(subject_);
   if (!post) return false;
   const std::uint32_t saw = post->seen[static_cast<std::size_t>(self_)];
@@ -78,11 +81,23 @@ bool Meeting::find(int i) {
   return true;
 }
 
+// Until this rank has gathered, no member can have finished: a post that it found and that is no
+// longer up, or up as failed, is that of a member which gave up.
+void Meeting::require_standing(int i) {
+  if (post_of(i).id == 0) return;
+  const auto phase = board_of(i).phase(subject_, post_of(i).id);
+  if (!phase || phase == Phase::failed) throw_given_up(i);
+}
+
 // Has member i read every member's post? It has also if it took its own down in order.
 bool Meeting::has_gathered(int i) {
   const auto phase = board_of(i).phase(subject_, post_of(i).id);
-  if (phase != Phase::failed) return phase != Phase::waiting;
-  // It gave up on somebody: if somebody died, on that one.
+  if (phase == Phase::failed) throw_given_up(i);
+  return phase != Phase::waiting;
+}
+
+// A member gave up on somebody: if somebody died, on that one.
+void Meeting::throw_given_up(int i) {
   state_.liveness().probe();
   for_each_peer([&](int j) {
     if (state_.liveness().lost(subject_.group[j])) throw_lost(subject_.group[j]);
@@ -112,6 +127,7 @@ void Meeting::wait_for(int i, Met met) {
     if (now >= deadline_) throw_timeout(i);
     board.sleep(generation, std::min(deadline_, now + slice));
     if (Clock::now() - now >= slice) state_.liveness().probe();
+    if (!gathered_) for_each_peer([&](int j) { require_standing(j); });
     if (Clock::now() >= began_ + mismatch_grace) check_other_groups();
   }
 }

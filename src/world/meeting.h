@@ -50,6 +50,8 @@ class Meeting final : private Listener {
   void attention() noexcept override;
   bool find(int i);
   bool has_gathered(int i);
+  void require_standing(int i);
+  [[noreturn]] void throw_given_up(int i);
   void check_other_groups();
   std::vector<int> missing(int waiting_for);
   [[noreturn]] void throw_timeout(int waiting_for);
@@ -66,6 +68,7 @@ class Meeting final : private Listener {
   const int self_;
   std::vector<Post> posts_;  // by position; id 0 where not found yet
   std::unique_ptr<PinnedPost> pinned_;
+  bool gathered_ = false;
   bool confirmed_ = false;
 };
 

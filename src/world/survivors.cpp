@@ -96,6 +96,7 @@ class Survivors {
 
   void decide() {
     auto& proposal = cell_.proposals[static_cast<std::size_t>(state_.rank())];
+    proposal.round.store(0);  // an adopter of an earlier round must not take half of this one
     for (auto& word : proposal.alive) word.store(0);
     for (int i = 0; i < group_.size(); ++i) {
       if (!answered(i) || state_.liveness().lost(group_[i])) continue;

@@ -37,10 +37,11 @@ struct Header {
   Shape shape() const;  // whatever the header says, a shape
 };
 
-// A header in shared memory. The call number is written last and read first.
+// A header in shared memory. The call number is written last and read first; it lies last, so that
+// the cache line that the reader looks at is taken from it only once.
 struct alignas(128) HeaderSlot {
-  std::atomic<std::uint64_t> call;
   Header header;
+  std::atomic<std::uint64_t> call;
 };
 static_assert(sizeof(HeaderSlot) == 128);
 
