@@ -162,35 +162,41 @@ std::optional<Post> BoardReader::read(const BoardEntry& entry) const {
   return post;
 }
 
-std::optional<Post> BoardReader::find(const Subject& subject) const {
+template <typename Wanted>
+std::optional<Post> BoardReader::find_if(const Subject& subject, Wanted wanted) const {
   const std::uint64_t key = subject.key();
-  const std::size_t used =
-      std::min<std::size_t>(board_.used.load(std::memory_order_acquire), Board::capacity);
-  for (std::size_t i = 0; i < used; ++i) {
-    const BoardEntry& entry = board_.entries[i];
+  for (const BoardEntry& entry : used_entries()) {
     if (entry.key.load(std::memory_order_acquire) != key) continue;
     auto post = read(entry);
-    if (post && post->subject == subject && post->phase != Phase::failed) return post;
+    if (post && post->subject == subject && wanted(*post)) return post;
   }
   return std::nullopt;
 }
 
+std::optional<Post> BoardReader::find(const Subject& subject) const {
+  return find_if(subject, [](const Post& post) { return post.phase != Phase::failed; });
+}
+
+std::optional<Post> BoardReader::find_any(const Subject& subject) const {
+  return find_if(subject, [](const Post&) { return true; });
+}
+
+std::span<const BoardEntry> BoardReader::used_entries() const noexcept {
+  const std::size_t used = board_.used.load(std::memory_order_acquire);
+  return std::span<const BoardEntry>(board_.entries).first(std::min(used, Board::capacity));
+}
+
 std::vector<Post> BoardReader::all() const {
   std::vector<Post> posts;
-  const std::size_t used =
-      std::min<std::size_t>(board_.used.load(std::memory_order_acquire), Board::capacity);
-  for (std::size_t i = 0; i < used; ++i) {
-    if (auto post = read(board_.entries[i])) posts.push_back(std::move(*post));
+  for (const BoardEntry& entry : used_entries()) {
+    if (auto post = read(entry)) posts.push_back(std::move(*post));
   }
   return posts;
 }
 
 std::optional<Phase> BoardReader::phase(const Subject& subject, std::uint32_t id) const {
   const std::uint64_t key = subject.key();
-  const std::size_t used =
-      std::min<std::size_t>(board_.used.load(std::memory_order_acquire), Board::capacity);
-  for (std::size_t i = 0; i < used; ++i) {
-    const BoardEntry& entry = board_.entries[i];
+  for (const BoardEntry& entry : used_entries()) {
     if (entry.key.load(std::memory_order_acquire) != key) continue;
     const auto phase = static_cast<Phase>(entry.phase.load(std::memory_order_acquire));
     if (entry.id.load(std::memory_order_acquire) == id) return phase;
@@ -246,6 +252,7 @@ PinnedPost::PinnedPost(BoardWriter& writer, const Subject& subject, std::span<co
 }
 
 PinnedPost::~PinnedPost() {
+  if (entry_ == nullptr) return;
   {
     std::lock_guard lock(writer_.mutex_);
     entry_->id.store(0, std::memory_order_seq_cst);

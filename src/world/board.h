@@ -59,7 +59,8 @@ class BoardReader {
   void sleep(std::uint32_t generation, Deadline deadline) noexcept;  // until it is another one
   void wake() noexcept;  // all who sleep on the board, in any process
 
-  std::optional<Post> find(const Subject& subject) const;
+  std::optional<Post> find(const Subject& subject) const;      // one that has not failed
+  std::optional<Post> find_any(const Subject& subject) const;  // also one that has
   std::vector<Post> all() const;
 
   // The phase of a post found before; nothing when it has been taken down since.
@@ -67,6 +68,9 @@ class BoardReader {
 
  private:
   std::optional<Post> read(const BoardEntry& entry) const;
+  std::span<const BoardEntry> used_entries() const noexcept;
+  template <typename Wanted>
+  std::optional<Post> find_if(const Subject& subject, Wanted wanted) const;
 
   Board& board_;
   const Mapping& arena_;
@@ -101,6 +105,9 @@ class PinnedPost {
   std::uint32_t id() const noexcept { return id_; }
   void mark_seen(int position, std::uint32_t id) noexcept;
   void set_phase(Phase phase) noexcept;
+
+  // The post stays up for good: its rank leaves the world.
+  void leave_up() noexcept { entry_ = nullptr; }
 
  private:
   BoardWriter& writer_;

@@ -96,15 +96,24 @@ bool Meeting::has_gathered(int i) {
   return phase != Phase::waiting;
 }
 
-// A member gave up on somebody: if somebody died, on that one.
+// A member gave up on somebody: on one that died, or has another group, or has not come.
 void Meeting::throw_given_up(int i) {
   state_.liveness().probe();
   for_each_peer([&](int j) {
-    if (state_.liveness().lost(subject_.group[j])) throw_lost(subject_.group[j]);
+    if (state_.liveness().fate(subject_.group[j]) == Fate::died) throw_lost(subject_.group[j]);
   });
-  throw Error(ErrorCode::peer_lost,
-              fmt::format("{}: rank {} has given up", operation_, subject_.group[i]),
-              subject_.group[i]);
+  check_other_groups();
+  const std::vector<int> ranks = missing(i);
+  const int rank = subject_.group[i];
+  if (ranks.front() == rank) {
+    throw Error(
+        ErrorCode::peer_lost, fmt::format("{}: rank {} has given up", operation_, rank), rank);
+  }
+  throw Error(
+      ErrorCode::timeout,
+      fmt::format(
+          "{}: rank {} gave up waiting for rank {}", operation_, rank, fmt::join(ranks, ", rank ")),
+      ranks.front());
 }
 
 template <typename Met>
@@ -138,7 +147,10 @@ template <typename Met>
 void Meeting::check_lost(Met met) {
   if (state_.liveness().losses() == 0) return;
   for_each_peer([&](int i) {
-    if (state_.liveness().lost(subject_.group[i]) && !met(i)) throw_lost(subject_.group[i]);
+    if (!state_.liveness().lost(subject_.group[i]) || met(i)) return;
+    const auto post = board_of(i).find_any(subject_);
+    if (post && post->phase == Phase::failed) throw_given_up(i);
+    throw_lost(subject_.group[i]);
   });
 }
 
@@ -159,10 +171,10 @@ void Meeting::throw_lost(int rank) const {
 std::vector<int> Meeting::missing(int waiting_for) {
   std::vector<int> ranks;
   for_each_peer([&](int i) {
-    if (post_of(i).id == 0 && !board_of(i).find(subject_)) ranks.push_back(subject_.group[i]);
+    if (post_of(i).id == 0 && !board_of(i).find_any(subject_)) ranks.push_back(subject_.group[i]);
   });
   if (!ranks.empty()) return ranks;
-  if (const auto post = board_of(waiting_for).find(subject_)) {
+  if (const auto post = board_of(waiting_for).find_any(subject_)) {
     for_each_peer([&](int i) {
       const bool seen = post->seen[static_cast<std::size_t>(i)] != 0;
       if (i != waiting_for && !seen) ranks.push_back(subject_.group[i]);

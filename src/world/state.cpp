@@ -42,7 +42,9 @@ State::State(int rank, int size, std::size_t arena_bytes)
   liveness_ = std::make_unique<Liveness>(rank, control_of(rank));
 }
 
-State::~State() = default;
+State::~State() {
+  for (auto& [until, post] : lingering_) post->leave_up();
+}
 
 void State::connect(std::vector<std::shared_ptr<Mapping>> arenas,
                     std::vector<Liveness::Peer> peers) {
