@@ -53,7 +53,7 @@ bench: ## Measure all-gather against MPI and plain copies
 	tools/setup bench
 	test -f build/release/build.ninja || cmake --preset release -DBUILD_TESTING=OFF
 	cmake --build --preset release
-	$(muster) bench all_gather -n 2
+	$(muster) bench all_gather -n 2 --against mpi,memcpy
 
 clean: ## Delete what was built and fetched
 	rm -rf build

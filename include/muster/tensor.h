@@ -31,6 +31,7 @@ struct TensorView {
   std::optional<std::size_t> row_stride = std::nullopt;
 
   // Implicit, as a pointer to const is: a view to write is also one to read.
+  // NOLINTNEXTLINE(google-explicit-constructor)
   operator ConstTensorView() const { return {data, dtype, shape, row_stride}; }
 };
 

@@ -27,6 +27,9 @@ namespace {
 constexpr std::size_t page = 4096;
 constexpr std::size_t mib = std::size_t{1} << 20;
 
+// Ranges from this size on begin and end with a page.
+constexpr std::size_t large = 64 << 10;
+
 // Free memory above this goes back to the system; below it, it is kept for the next Buffer.
 constexpr std::size_t idle_bytes_kept = 256 * mib;
 
@@ -84,7 +87,7 @@ Arena::FreeRanges::iterator Arena::find_free(std::size_t bytes) {
 Range Arena::allocate(std::size_t bytes, bool zeroed) {
   const bool too_large = bytes > mapping_->bytes();
   const std::size_t rounded =
-      round_up(std::max<std::size_t>(bytes, 1), bytes < page ? alignment : page);
+      round_up(std::max<std::size_t>(bytes, 1), bytes < large ? alignment : page);
   std::lock_guard lock(mutex_);
   sweep();
   const auto found = too_large ? free_.end() : find_free(rounded);

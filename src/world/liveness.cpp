@@ -5,15 +5,16 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <ctime>
+#include <ranges>
 #include <system_error>
 
 namespace muster::world {
@@ -89,10 +90,10 @@ void Liveness::run() {
 void Liveness::hold_life_lines() {
   const auto word_of = static_cast<std::uint32_t>(syscall(SYS_gettid)) | FUTEX_WAITERS;
   robust_list* next = &robust_list_.list;
-  for (auto line = own_.life.rbegin(); line != own_.life.rend(); ++line) {
-    line->node.next = next;
-    next = &line->node;
-    line->word.store(word_of, std::memory_order_seq_cst);
+  for (LifeLine& line : own_.life | std::views::reverse) {
+    line.node.next = next;
+    next = &line.node;
+    line.word.store(word_of, std::memory_order_seq_cst);
   }
   robust_list_.list.next = next;
   robust_list_.futex_offset = offsetof(LifeLine, word) - offsetof(LifeLine, node);
