@@ -25,11 +25,11 @@ test: ## Build and run every test
 	cmake --build --preset release
 	ctest --preset release
 
-lint: ## Check the formatting, and all code but the tests with clang-tidy
+lint: ## Check the formatting, and the library with clang-tidy
 	tools/setup lint
 	clang-format --dry-run -Werror $(sources)
 	cmake --preset release -DBUILD_TESTING=ON
-	run-clang-tidy -quiet -p build/release '^(?!.*/(build|tests)/)'
+	run-clang-tidy -quiet -p build/release '$(CURDIR)/src/'
 
 format: ## Format the sources
 	tools/setup lint

@@ -14,7 +14,6 @@
 #include <csignal>
 #include <cstddef>
 #include <ctime>
-#include <ranges>
 #include <system_error>
 
 namespace muster::world {
@@ -90,7 +89,7 @@ void Liveness::run() {
 void Liveness::hold_life_lines() {
   const auto word_of = static_cast<std::uint32_t>(syscall(SYS_gettid)) | FUTEX_WAITERS;
   robust_list* next = &robust_list_.list;
-  for (LifeLine& line : own_.life | std::views::reverse) {
+  for (LifeLine& line : own_.life) {
     line.node.next = next;
     next = &line.node;
     line.word.store(word_of, std::memory_order_seq_cst);
