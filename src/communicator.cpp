@@ -152,20 +152,18 @@ Section equal_section(const Shape& full, int gather_dim, const Group& group, int
 
 }  // namespace
 
-// The arguments that a gather was checked for last. Layers gather the same views call after call.
-class CheckedCall {
+// The views that the channel is prepared for. Layers gather the same ones call after call.
+class PreparedViews {
  public:
-  // Throws invalid_argument.
-  const transport::Gather& check(const ConstTensorView& shard, const TensorView& full, int dim) {
-    if (!valid_ || dim != dim_ || !same(shard, shard_) || !same(full, full_)) {
-      valid_ = false;
-      gather_ = checked(shard, full, dim);
-      shard_ = shard;
-      full_ = full;
-      dim_ = dim;
-      valid_ = true;
-    }
-    return gather_;
+  bool is(const ConstTensorView& shard, const TensorView& full, int dim) const {
+    return valid_ && dim == dim_ && same(shard, shard_) && same(full, full_);
+  }
+  void forget() { valid_ = false; }
+  void remember(const ConstTensorView& shard, const TensorView& full, int dim) {
+    shard_ = shard;
+    full_ = full;
+    dim_ = dim;
+    valid_ = true;
   }
 
  private:
@@ -178,7 +176,6 @@ class CheckedCall {
   ConstTensorView shard_;
   ConstTensorView full_;
   int dim_ = 0;
-  transport::Gather gather_;
 };
 
 class Communicator::Implementation {
@@ -206,7 +203,25 @@ class Communicator::Implementation {
   int position() const noexcept { return position_; }
   const CommunicatorOptions& options() const noexcept { return options_; }
   transport::Channel& channel() noexcept { return *channel_; }
-  CheckedCall& checked_call() noexcept { return checked_call_; }
+
+  void all_gather(const ConstTensorView& shard, const TensorView& full, int dim, Stream stream) {
+    if (!prepared_.is(shard, full, dim)) {
+      prepared_.forget();
+      channel_->prepare(checked(shard, full, dim));
+      prepared_.remember(shard, full, dim);
+    }
+    channel_->all_gather(stream);
+  }
+
+  void all_gather_in_place(const TensorView& full, int dim, const Section& section, Stream stream) {
+    const std::size_t place = place_of(full, dim, section);
+    transport::Gather gather = checked(shard_at(place, full, dim, section), full, dim);
+    // Said here, since a section without bytes is in place too, wherever its view points.
+    gather.in_place_offset = static_cast<std::int64_t>(place);
+    prepared_.forget();
+    channel_->prepare(gather);
+    channel_->all_gather(stream);
+  }
 
  private:
   Group checked_group(Group group) const {
@@ -259,7 +274,7 @@ class Communicator::Implementation {
   const world::Claim claim_;
   const int position_;
   std::unique_ptr<transport::Channel> channel_;
-  CheckedCall checked_call_;
+  PreparedViews prepared_;
 };
 
 Communicator::Communicator(World& world, Group group, CommunicatorOptions options)
@@ -283,8 +298,7 @@ void Communicator::all_gather(const ConstTensorView& shard,
                               const TensorView& full,
                               int gather_dim,
                               Stream stream) {
-  implementation_->channel().all_gather(
-      implementation_->checked_call().check(shard, full, gather_dim), stream);
+  implementation_->all_gather(shard, full, gather_dim, stream);
 }
 
 void Communicator::all_gather_in_place(const TensorView& full,
@@ -292,11 +306,7 @@ void Communicator::all_gather_in_place(const TensorView& full,
                                        std::optional<Section> section,
                                        Stream stream) {
   if (!section) section = equal_section(full.shape, gather_dim, group(), position());
-  const std::size_t place = place_of(full, gather_dim, *section);
-  transport::Gather gather = checked(shard_at(place, full, gather_dim, *section), full, gather_dim);
-  // Said here, since a section without bytes is in place too, wherever its view points.
-  gather.in_place_offset = static_cast<std::int64_t>(place);
-  implementation_->channel().all_gather(gather, stream);
+  implementation_->all_gather_in_place(full, gather_dim, *section, stream);
 }
 
 void Communicator::check() {

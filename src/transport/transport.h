@@ -52,9 +52,13 @@ class Channel {
   virtual std::vector<std::byte> introduction() const = 0;
   virtual void connect(std::span<const std::vector<std::byte>> introductions) = 0;
 
-  // Throws mismatch, timeout, peer_lost, out_of_memory, after which the channel has failed for
-  // every member and throws the same at once.
-  virtual void all_gather(const Gather& gather, Stream stream) = 0;
+  // Takes what the next gathers are to do. Layers gather the same tensors call after call, so that
+  // whatever follows from the arguments alone is worked out here. Sends nothing.
+  virtual void prepare(const Gather& gather) = 0;
+
+  // Runs the prepared gather. Throws mismatch, timeout, peer_lost, out_of_memory, after which the
+  // channel has failed for every member and throws the same at once.
+  virtual void all_gather(Stream stream) = 0;
 
   virtual void check() = 0;
   virtual void abort(std::string_view text) = 0;  // thread-safe

@@ -199,7 +199,7 @@ void Arena::quarantine(Range range, std::shared_ptr<const Hold> hold) {
 }
 
 std::optional<int> Arena::holder(Range range) {
-  if (quarantined_count_.load(std::memory_order_acquire) == 0) return std::nullopt;
+  if (!any_quarantined()) return std::nullopt;
   std::lock_guard lock(mutex_);
   sweep();
   for (const Quarantined& q : quarantined_) {

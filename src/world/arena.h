@@ -71,7 +71,12 @@ class Arena {
   // Keeps a range out of use while `hold` has a holder.
   void quarantine(Range range, std::shared_ptr<const Hold> hold);
 
-  // The peer that could still write to `range`, if any. Cheap while nothing is quarantined.
+  // Is any range held? A look at one word.
+  bool any_quarantined() const noexcept {
+    return quarantined_count_.load(std::memory_order_acquire) != 0;
+  }
+
+  // The peer that could still write to `range`, if any.
   std::optional<int> holder(Range range);
 
   // The offset of an address range that lies in the arena.

@@ -63,5 +63,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!in_arena(header.shard_offset, header.shard_stride, header.row_bytes)) std::abort();
   if (!in_arena(header.output_offset, header.output_stride, header.output_row_bytes)) std::abort();
   if (header.row_bytes > header.output_row_bytes) std::abort();
+  if (header.in_outbox != 0 && header.row_bytes * outer > outbox_bytes) std::abort();
   return 0;
 }

@@ -15,18 +15,27 @@ Agreement::Agreement(const Endpoint& endpoint, Waiter& waiter)
       headers_(static_cast<std::size_t>(endpoint.size())),
       row_offsets_(static_cast<std::size_t>(endpoint.size())) {}
 
-void Agreement::reach(std::uint64_t call, const Header& own, std::size_t outer) {
+void Agreement::prepare(const Header& own, std::size_t outer) {
   headers_[static_cast<std::size_t>(endpoint_.self)] = own;
-  send(call, own);
+  outer_ = outer;
+  agreed_ = false;
+}
+
+bool Agreement::reach(std::uint64_t call) {
+  send(call);
   receive(call);
-  check_headers(outer);
+  if (agreed_) return false;
+  check_headers();
   check_sections();
   check_places();
+  agreed_ = true;
+  return true;
 }
 
 // A slot is free: its last header was of call - 2, and every peer had read that before it wrote its
 // own of call - 1, which this member has read.
-void Agreement::send(std::uint64_t call, const Header& own) {
+void Agreement::send(std::uint64_t call) {
+  const Header& own = header(endpoint_.self);
   endpoint_.for_each_peer([&](int i) {
     HeaderSlot& slot = endpoint_.of(i).slot(endpoint_.self, call);
     slot.header = own;
@@ -43,11 +52,15 @@ void Agreement::receive(std::uint64_t call) {
   endpoint_.for_each_peer([&](int i) {
     waiter_.wait(
         static_cast<std::uint32_t>(i), [&] { return !missing(i); }, missing);
-    headers_[static_cast<std::size_t>(i)] = endpoint_.own().slot(i, call).header;
+    Header& known = headers_[static_cast<std::size_t>(i)];
+    const Header theirs = endpoint_.own().slot(i, call).header;
+    if (theirs == known) return;
+    known = theirs;
+    agreed_ = false;
   });
 }
 
-void Agreement::check_headers(std::size_t outer) const {
+void Agreement::check_headers() const {
   const Header& own = header(endpoint_.self);
   endpoint_.for_each_peer([&](int i) {
     const Header& theirs = header(i);
@@ -59,7 +72,7 @@ void Agreement::check_headers(std::size_t outer) const {
                                  rank(endpoint_.self),
                                  describe(own)));
     }
-    if (!is_sane(theirs, outer, endpoint_.state->arena_of(rank(i)).bytes())) {
+    if (!is_sane(theirs, outer_, endpoint_.state->arena_of(rank(i)).bytes())) {
       throw_mismatch(i, fmt::format("rank {} describes memory that it does not have", rank(i)));
     }
   });

@@ -15,18 +15,22 @@ class Agreement {
  public:
   Agreement(const Endpoint& endpoint, Waiter& waiter);
 
-  // Sends `own` to every peer, waits for theirs, and checks them against each other. Throws
-  // mismatch, which every member finds for itself, or what the wait throws.
-  void reach(std::uint64_t call, const Header& own, std::size_t outer);
+  // Takes the header that this member sends from now on, of a gather of `outer` rows.
+  void prepare(const Header& own, std::size_t outer);
+
+  // Sends this member's header to every peer, waits for theirs, and checks them against each other
+  // unless all are those of the call before. Returns whether any is not. Throws mismatch, which
+  // every member finds for itself, or what the wait throws.
+  bool reach(std::uint64_t call);
 
   // Of the call agreed on last, by position. A private copy: what peers write now changes nothing.
   const Header& header(int i) const { return headers_[static_cast<std::size_t>(i)]; }
   std::size_t row_offset(int i) const { return row_offsets_[static_cast<std::size_t>(i)]; }
 
  private:
-  void send(std::uint64_t call, const Header& own);
+  void send(std::uint64_t call);
   void receive(std::uint64_t call);
-  void check_headers(std::size_t outer) const;
+  void check_headers() const;
   void check_sections();
   void check_places() const;
 
@@ -35,6 +39,8 @@ class Agreement {
 
   const Endpoint& endpoint_;
   Waiter& waiter_;
+  std::size_t outer_ = 0;
+  bool agreed_ = false;  // on headers_
   std::vector<Header> headers_;
   std::vector<std::size_t> row_offsets_;
 };

@@ -107,31 +107,36 @@ class ShmChannel : public Channel, private world::Listener {
     endpoint_.state->liveness().add(*this);
   }
 
-  void all_gather(const Gather& gather, Stream stream) override {
+  void prepare(const Gather& gather) override {
+    const Occupancy occupancy(*this);
+    output_ = find(gather.output, gather.outer, gather.output_stride, gather.output_row_bytes);
+    shard_ = find(gather.shard, gather.outer, gather.shard_stride, gather.shard_row_bytes);
+    const auto offset = [](const auto& range) {
+      return range ? std::optional(range->offset) : std::nullopt;
+    };
+    machinery_->agreement.prepare(make_header(gather, offset(shard_), offset(output_)),
+                                  gather.outer);
+    machinery_->movement.prepare(gather);
+  }
+
+  void all_gather(Stream stream) override {
     if (stream != Stream()) {
       throw Error(ErrorCode::invalid_argument, "all_gather: the CPU has only the default stream");
     }
     const Occupancy occupancy(*this);
     check();
-    const auto output =
-        find(gather.output, gather.outer, gather.output_stride, gather.output_row_bytes);
-    const auto shard =
-        find(gather.shard, gather.outer, gather.shard_stride, gather.shard_row_bytes);
-    refuse_quarantined("output", output);
-    refuse_quarantined("shard", shard);
+    refuse_quarantined("output", output_);
+    refuse_quarantined("shard", shard_);
     try {
-      const auto offset = [](const auto& range) {
-        return range ? std::optional(range->offset) : std::nullopt;
-      };
-      run(gather, make_header(gather, offset(shard), offset(output)));
+      run();
     } catch (const Error& error) {
-      fail(error, output);
+      fail(error);
       throw;
     } catch (const std::bad_alloc&) {
       const Error error(ErrorCode::out_of_memory,
                         endpoint_.operation() + ": out of memory",
                         endpoint_.state->rank());
-      fail(error, output);
+      fail(error);
       throw error;
     }
   }
@@ -190,21 +195,22 @@ class ShmChannel : public Channel, private world::Listener {
     ShmChannel& channel_;
   };
 
-  void run(const Gather& gather, const Header& header) {
+  void run() {
     ++calls_;
     machinery_->waiter.begin_call();
-    machinery_->movement.fill_outbox(calls_, gather);
-    machinery_->agreement.reach(calls_, header, gather.outer);
-    machinery_->movement.run(calls_, gather);
+    machinery_->movement.fill_outbox(calls_);
+    const bool new_terms = machinery_->agreement.reach(calls_);
+    if (new_terms) machinery_->movement.choose_routes();
+    machinery_->movement.run(calls_);
   }
 
   // Fails the communicator for all, and sees to it that nobody writes to the output afterwards, or
   // that it is not used while somebody could.
-  void fail(const Error& error, const std::optional<world::Range>& output) {
+  void fail(const Error& error) {
     machinery_->failures.announce(error);
     machinery_->failures.end();
-    if (!machinery_->failures.wait_for_peers_to_end() && output) {
-      machinery_->failures.keep_from_peers(*output);
+    if (!machinery_->failures.wait_for_peers_to_end() && output_) {
+      machinery_->failures.keep_from_peers(*output_);
     }
   }
 
@@ -236,7 +242,7 @@ class ShmChannel : public Channel, private world::Listener {
   }
 
   void refuse_quarantined(std::string_view what, const std::optional<world::Range>& range) {
-    if (!range) return;
+    if (!range || !endpoint_.state->arena().any_quarantined()) return;
     if (const auto rank = endpoint_.state->arena().holder(*range)) {
       throw Error(
           ErrorCode::invalid_argument,
@@ -254,6 +260,8 @@ class ShmChannel : public Channel, private world::Listener {
   const world::Range control_;
   std::optional<Machinery> machinery_;  // once connected
   std::uint64_t calls_ = 0;
+  std::optional<world::Range> output_;  // of the prepared gather, where it lies in the arena
+  std::optional<world::Range> shard_;
   std::atomic<Occupant> occupant_ = Occupant::nobody;
 };
 

@@ -13,9 +13,6 @@
 
 namespace muster::transport::shm {
 
-// Sections of up to this many bytes travel with the header, in the sender's outbox.
-inline constexpr std::size_t outbox_bytes = 2048;
-
 // A member at rest, as its peers see it. The member writes all but `bell`.
 struct alignas(64) Doorbell {
   world::FutexWord bell;     // bumped to wake the member

@@ -62,33 +62,36 @@ void copy_run(std::byte* to, const std::byte* from, std::size_t bytes, Caching c
   }
 }
 
-// Rows of a size that the compiler knows: a load and a store each.
-template <std::size_t row_bytes>
-void copy_short_rows(MutableRows to, ConstRows from, std::size_t rows) {
+// Longer rows are left to memcpy, whose call no longer counts.
+constexpr std::size_t longest_inline_run = 256;
+
+template <std::size_t bytes>
+void copy_chunk(std::byte* to, const std::byte* from) {
+  std::memcpy(to, from, bytes);  // of a size that the compiler knows: a load and a store
+}
+
+// A short run, in chunks of which the last two may overlap.
+template <std::size_t chunk>
+void copy_in_chunks(std::byte* to, const std::byte* from, std::size_t bytes) {
+  for (std::size_t i = 0; i + chunk < bytes; i += chunk) copy_chunk<chunk>(to + i, from + i);
+  copy_chunk<chunk>(to + bytes - chunk, from + bytes - chunk);
+}
+
+template <std::size_t chunk>
+void copy_short_rows(MutableRows to, ConstRows from, std::size_t row_bytes, std::size_t rows) {
   for (std::size_t r = 0; r < rows; ++r) {
-    std::memcpy(to.data + r * to.stride, from.data + r * from.stride, row_bytes);
+    copy_in_chunks<chunk>(to.data + r * to.stride, from.data + r * from.stride, row_bytes);
   }
 }
 
 void copy_whole_rows(
     MutableRows to, ConstRows from, std::size_t row_bytes, std::size_t rows, Caching caching) {
-  switch (row_bytes) {
-    case 1:
-      return copy_short_rows<1>(to, from, rows);
-    case 2:
-      return copy_short_rows<2>(to, from, rows);
-    case 4:
-      return copy_short_rows<4>(to, from, rows);
-    case 8:
-      return copy_short_rows<8>(to, from, rows);
-    case 16:
-      return copy_short_rows<16>(to, from, rows);
-    case 32:
-      return copy_short_rows<32>(to, from, rows);
-    case 64:
-      return copy_short_rows<64>(to, from, rows);
-    default:
-      break;
+  if (row_bytes <= longest_inline_run) {
+    if (row_bytes >= 16) return copy_short_rows<16>(to, from, row_bytes, rows);
+    if (row_bytes >= 8) return copy_short_rows<8>(to, from, row_bytes, rows);
+    if (row_bytes >= 4) return copy_short_rows<4>(to, from, row_bytes, rows);
+    if (row_bytes >= 2) return copy_short_rows<2>(to, from, row_bytes, rows);
+    return copy_short_rows<1>(to, from, row_bytes, rows);
   }
   for (std::size_t r = 0; r < rows; ++r) {
     copy_run(to.data + r * to.stride, from.data + r * from.stride, row_bytes, caching);

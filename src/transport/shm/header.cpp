@@ -53,6 +53,8 @@ Header make_header(const Gather& gather,
   header.dimensions = static_cast<std::uint8_t>(gather.shard_shape.dimensions());
   header.gather_dim = static_cast<std::uint8_t>(gather.gather_dim);
   header.shape_hash = hash_without(gather.shard_shape, gather.gather_dim);
+  header.in_outbox =
+      gather.shard_bytes() <= (output_offset ? longest_before_push : outbox_bytes) ? 1 : 0;
   header.row_bytes = gather.shard_row_bytes;
   header.output_row_bytes = gather.output_row_bytes;
   header.shard_stride = gather.shard_stride;
@@ -73,7 +75,8 @@ bool is_sane(const Header& header, std::size_t outer, std::size_t arena_bytes) {
   return header.operation == 1 && bits(static_cast<DataType>(header.dtype)) != 0 &&
          header.dimensions >= 1 && header.dimensions <= Shape::max_dimensions &&
          header.gather_dim < header.dimensions && header.row_bytes <= header.output_row_bytes &&
-         header.in_place_offset >= Gather::not_in_place &&
+         header.in_place_offset >= Gather::not_in_place && header.in_outbox <= 1 &&
+         (header.in_outbox == 0 || outer == 0 || header.row_bytes <= outbox_bytes / outer) &&
          (header.shard_offset == private_memory ||
           fits(header.shard_offset, header.shard_stride, header.row_bytes, outer, arena_bytes)) &&
          (header.output_offset == private_memory || fits(header.output_offset,

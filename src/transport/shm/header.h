@@ -9,10 +9,17 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 
 namespace muster::transport::shm {
 
 inline constexpr std::uint64_t private_memory = ~std::uint64_t{0};
+
+// A short section comes along with the header: it lies in the sender's outbox. Which is short
+// depends on what the other way would be, and that, where members use alike memory, on the sender's
+// own output: a push costs a second trip, but moves each byte once; staging costs more.
+inline constexpr std::size_t outbox_bytes = 2048;
+inline constexpr std::size_t longest_before_push = 512;
 
 // What a header says. Offsets are into the sender's arena; private_memory where a tensor does not
 // lie there.
@@ -23,7 +30,7 @@ struct Header {
   std::uint8_t dtype = 0;
   std::uint8_t dimensions = 0;
   std::uint8_t gather_dim = 0;
-  std::uint32_t reserved = 0;
+  std::uint32_t in_outbox = 0;   // 1: the section lies in the sender's outbox
   std::uint64_t shape_hash = 0;  // of the shape without the gathered extent
   std::uint64_t row_bytes = 0;   // of the section
   std::uint64_t output_row_bytes = 0;
@@ -35,7 +42,10 @@ struct Header {
   std::uint8_t extents[Shape::max_dimensions][extent_bytes] = {};  // little-endian
 
   Shape shape() const;  // whatever the header says, a shape
+
+  friend bool operator==(const Header&, const Header&) = default;
 };
+static_assert(std::has_unique_object_representations_v<Header>);
 
 // A header in shared memory. The call number is written last and read first; it lies last, so that
 // the cache line that the reader looks at is taken from it only once.

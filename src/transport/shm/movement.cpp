@@ -30,26 +30,21 @@ Movement::Movement(const Endpoint& endpoint,
       staging_(endpoint),
       pairs_(static_cast<std::size_t>(endpoint.size())) {}
 
-void Movement::fill_outbox(std::uint64_t call, const Gather& gather) {
-  const std::size_t bytes = gather.shard_bytes();
-  if (bytes > outbox_bytes || endpoint_.size() == 1) return;
-  copy_section({endpoint_.own().outbox(call), gather.shard_row_bytes},
-               {gather.shard, gather.shard_stride},
-               gather.shard_row_bytes,
+void Movement::fill_outbox(std::uint64_t call) {
+  if (agreement_.header(endpoint_.self).in_outbox == 0 || endpoint_.size() == 1) return;
+  copy_section({endpoint_.own().outbox(call), gather_.shard_row_bytes},
+               own_shard(),
+               gather_.shard_row_bytes,
                0,
-               bytes,
+               gather_.shard_bytes(),
                Caching::keep);
 }
 
-void Movement::run(std::uint64_t call, const Gather& gather) {
+void Movement::run(std::uint64_t call) {
   call_ = call;
-  gather_ = &gather;
   pushed_ = 0;
   staged_ = 0;
-  caching_ = gather.outer * gather.output_row_bytes >= smallest_bypassing_output ? Caching::bypass
-                                                                                 : Caching::keep;
-  choose_routes();
-  if (staging_out_) staging_.require();
+  endpoint_.for_each_peer([&](int i) { pair(i).received = 0; });
   receive_outboxes();
   while (!all_moved()) {
     if (!step()) wait_for_progress();
@@ -60,24 +55,26 @@ void Movement::run(std::uint64_t call, const Gather& gather) {
 }
 
 Movement::Route Movement::route(int sender, int receiver) const {
-  const std::size_t bytes = section_bytes(sender);
-  if (bytes == 0) return Route::nothing;
-  if (bytes <= outbox_bytes) return Route::outbox;
+  if (section_bytes(sender) == 0) return Route::nothing;
+  if (agreement_.header(sender).in_outbox != 0) return Route::outbox;
   if (agreement_.header(receiver).output_offset != private_memory) return Route::push;
   if (agreement_.header(sender).shard_offset != private_memory) return Route::pull;
   return Route::staged;
 }
 
 void Movement::choose_routes() {
+  const std::size_t output_bytes = gather_.outer * gather_.output_row_bytes;
+  caching_ = output_bytes >= smallest_bypassing_output ? Caching::bypass : Caching::keep;
   staging_out_ = false;
   endpoint_.for_each_peer([&](int i) {
     pair(i) = {.in = route(i, endpoint_.self), .out = route(endpoint_.self, i), .received = 0};
     staging_out_ |= pair(i).out == Route::staged;
   });
+  if (staging_out_) staging_.require();
 }
 
 MutableRows Movement::own_output(int sender) const {
-  return {gather_->output + agreement_.row_offset(sender), gather_->output_stride};
+  return {gather_.output + agreement_.row_offset(sender), gather_.output_stride};
 }
 
 MutableRows Movement::output_of(int receiver) const {
@@ -103,7 +100,7 @@ void Movement::receive_outboxes() {
 // One turn to everything that is under way. Returns whether anything moved.
 bool Movement::step() {
   bool moved = false;
-  if (pushed_ < gather_->shard_bytes()) {
+  if (pushed_ < gather_.shard_bytes()) {
     push_block();
     moved = true;
   }
@@ -119,17 +116,17 @@ bool Movement::step() {
 // from memory once. Peers come first, so that the last block is under way to them during the copy
 // to this member's own output.
 void Movement::push_block() {
-  const std::size_t bytes = gather_->shard_bytes();
+  const std::size_t bytes = gather_.shard_bytes();
   const std::size_t begin = pushed_;
   const std::size_t end = std::min(bytes, begin + block_bytes);
   endpoint_.for_each_peer([&](int i) {
     if (pair(i).out != Route::push) return;
-    copy_section(output_of(i), own_shard(), gather_->shard_row_bytes, begin, end, caching_);
+    copy_section(output_of(i), own_shard(), gather_.shard_row_bytes, begin, end, caching_);
   });
   if (end == bytes) signal(&PeerWords::pushed, &Pair::out, Route::push);
-  if (gather_->in_place_offset == Gather::not_in_place) {
+  if (gather_.in_place_offset == Gather::not_in_place) {
     copy_section(
-        own_output(endpoint_.self), own_shard(), gather_->shard_row_bytes, begin, end, caching_);
+        own_output(endpoint_.self), own_shard(), gather_.shard_row_bytes, begin, end, caching_);
   }
   pushed_ = end;
 }
@@ -154,7 +151,7 @@ void Movement::signal(std::atomic<std::uint64_t> PeerWords::*word,
 
 // The next piece of this member's section, if there is one and the ring has room for it.
 bool Movement::stage_piece() {
-  const std::size_t bytes = gather_->shard_bytes();
+  const std::size_t bytes = gather_.shard_bytes();
   if (staged_ == Staging::pieces(bytes)) return false;
   bool room = true;
   endpoint_.for_each_peer([&](int i) {
@@ -166,9 +163,9 @@ bool Movement::stage_piece() {
   const std::size_t begin = staged_ * Staging::piece_bytes(bytes);
   const std::size_t end = std::min(bytes, begin + Staging::piece_bytes(bytes));
   // The piece's rows are packed: its first byte is byte `begin` of the section.
-  copy_section({staging_.piece(staged_, bytes) - begin, gather_->shard_row_bytes},
+  copy_section({staging_.piece(staged_, bytes) - begin, gather_.shard_row_bytes},
                own_shard(),
-               gather_->shard_row_bytes,
+               gather_.shard_row_bytes,
                begin,
                end,
                Caching::keep);
@@ -234,8 +231,8 @@ bool Movement::take_pieces(int i) {
 
 // Has this member done all the copying that is its own to do?
 bool Movement::all_moved() const {
-  if (pushed_ < gather_->shard_bytes()) return false;
-  if (staging_out_ && staged_ < Staging::pieces(gather_->shard_bytes())) return false;
+  if (pushed_ < gather_.shard_bytes()) return false;
+  if (staging_out_ && staged_ < Staging::pieces(gather_.shard_bytes())) return false;
   for (int i = 0; i < endpoint_.size(); ++i) {
     if (i == endpoint_.self) continue;
     const bool receives = pair(i).in == Route::pull || pair(i).in == Route::staged;
@@ -246,7 +243,7 @@ bool Movement::all_moved() const {
 
 // Nothing can move: sleep until some peer has published a piece, or taken one.
 void Movement::wait_for_progress() {
-  const std::size_t bytes = gather_->shard_bytes();
+  const std::size_t bytes = gather_.shard_bytes();
   const auto takes_too_long = [&](int i) {
     return pair(i).out == Route::staged && staged_ < Staging::pieces(bytes) &&
            staged_ >= Staging::pieces_done(from(i).taken.load(std::memory_order_acquire), call_) +

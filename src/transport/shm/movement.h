@@ -2,7 +2,7 @@
 //
 // Each section takes one of four routes to each member that receives it, which both sides derive
 // from their headers:
-//   outbox  it is short, and came along with the header;
+//   outbox  it is short and came along with the header, which says so;
 //   push    the receiver's output lies in its arena: the sender writes the rows there;
 //   pull    else the sender's shard lies in its arena: the receiver reads the rows there;
 //   staged  else the sender copies piece after piece into its staging area, and the receivers out.
@@ -30,12 +30,18 @@ class Movement {
            Waiter& waiter,
            const Agreement& agreement);
 
-  // Copies a short section to this member's outbox, before its header goes out.
-  void fill_outbox(std::uint64_t call, const Gather& gather);
+  // Takes the gather that the next calls run.
+  void prepare(const Gather& gather) { gather_ = gather; }
 
-  // Moves all rows of a call on which the members have agreed. Throws what the waits throw, and
+  // Copies a short section to this member's outbox, before its header goes out.
+  void fill_outbox(std::uint64_t call);
+
+  // Follows the headers, whenever the members have agreed on others than before. Throws
   // out_of_memory when there is no room for a staging area.
-  void run(std::uint64_t call, const Gather& gather);
+  void choose_routes();
+
+  // Moves all rows of a call on which the members have agreed. Throws what the waits throw.
+  void run(std::uint64_t call);
 
   // The staging area, once there is one.
   const Staging& staging() const noexcept { return staging_; }
@@ -51,7 +57,6 @@ class Movement {
   };
 
   Route route(int sender, int receiver) const;
-  void choose_routes();
   void receive_outboxes();
   bool step();
   void push_block();
@@ -63,10 +68,10 @@ class Movement {
   void wait_for_peers();
   void signal(std::atomic<std::uint64_t> PeerWords::*word, Route Pair::*direction, Route route);
 
-  std::size_t section_bytes(int i) const { return gather_->outer * agreement_.header(i).row_bytes; }
+  std::size_t section_bytes(int i) const { return gather_.outer * agreement_.header(i).row_bytes; }
   MutableRows own_output(int sender) const;
   MutableRows output_of(int receiver) const;
-  ConstRows own_shard() const { return {gather_->shard, gather_->shard_stride}; }
+  ConstRows own_shard() const { return {gather_.shard, gather_.shard_stride}; }
   Pair& pair(int i) { return pairs_[static_cast<std::size_t>(i)]; }
   const Pair& pair(int i) const { return pairs_[static_cast<std::size_t>(i)]; }
   const PeerWords& from(int i) const { return endpoint_.own().from(i); }
@@ -77,14 +82,16 @@ class Movement {
   const Agreement& agreement_;
   Staging staging_;
 
+  // Of the terms agreed on.
+  Gather gather_;
+  std::vector<Pair> pairs_;  // by position
+  Caching caching_ = Caching::keep;
+  bool staging_out_ = false;  // some receiver takes the staged route
+
   // Of the call under way.
   std::uint64_t call_ = 0;
-  const Gather* gather_ = nullptr;
-  Caching caching_ = Caching::keep;
-  std::vector<Pair> pairs_;   // by position
-  std::size_t pushed_ = 0;    // bytes of my section, to all who are pushed to and to my own output
-  std::size_t staged_ = 0;    // pieces of my section
-  bool staging_out_ = false;  // some receiver takes the staged route
+  std::size_t pushed_ = 0;  // bytes of my section, to all who are pushed to and to my own output
+  std::size_t staged_ = 0;  // pieces of my section
 };
 
 }  // namespace muster::transport::shm
