@@ -127,6 +127,28 @@ CONFORMANCE_TEST(TellsAllMembersWhatTheyDisagreeAboutBeforeAByteMoves) {
   }
 }
 
+// Headers that have been agreed on are not checked again, unless one of them changes.
+CONFORMANCE_TEST(TellsAllMembersOfADisagreementAfterManyEqualCalls) {
+  const int size = rank.world.size();
+  if (size == 1) return;
+  Communicator communicator = whole_world(rank, "many equal calls");
+  const auto bytes = static_cast<std::size_t>(1024 * size);
+  const Block shard = rank.memory.allocate(rank.world, Place::ordinary, 1024);
+  const Block full = rank.memory.allocate(rank.world, Place::buffer, bytes);
+  const auto gather = [&](std::int64_t columns) {
+    communicator.all_gather({shard.data, DataType::uint8, {8, columns}},
+                            {full.data, DataType::uint8, {8, 128 * size}},
+                            1);
+    rank.memory.finish(communicator);
+  };
+  for (int round = 0; round < 20; ++round) gather(128);
+  const Error error = require_error(ErrorCode::mismatch, "many equal calls", [&] {
+    gather(rank.world.rank() == size - 1 ? 127 : 128);
+  });
+  require_text(error, {"sections"});
+  expect_failed_for_good(rank, communicator, "many equal calls");
+}
+
 CONFORMANCE_TEST(TellsAllMembersThatATagHasAnotherGroup) {
   const int size = rank.world.size();
   if (size == 1) return;

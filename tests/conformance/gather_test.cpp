@@ -14,6 +14,10 @@ Communicator whole_world(const Rank& rank, const std::string& tag = "world") {
   return Communicator(rank.world, Group::range(rank.world.size()), rank.options(tag));
 }
 
+std::size_t position_of(const Rank& rank) {
+  return static_cast<std::size_t>(rank.world.rank());
+}
+
 // Where all members' tensors lie; `member` serves to mix.
 struct Placement {
   const char* name;
@@ -209,6 +213,33 @@ CONFORMANCE_TEST(DeliversEveryCallOfARowIntoTheSameOutput) {
                 std::string(placement.name) + ": rank " + std::to_string(r) +
                     "'s section is wrong in round " + std::to_string(round));
       }
+    }
+  }
+}
+
+CONFORMANCE_TEST(NoticesWhenOneMemberAloneChangesItsTensors) {
+  Communicator communicator = whole_world(rank);
+  const auto size = static_cast<std::size_t>(rank.world.size());
+  const Block shard = rank.memory.allocate(rank.world, Place::ordinary, 600);
+  const std::array<Block, 3> outputs{rank.memory.allocate(rank.world, Place::buffer, 600 * size),
+                                     rank.memory.allocate(rank.world, Place::ordinary, 600 * size),
+                                     rank.memory.allocate(rank.world, Place::buffer, 600 * size)};
+  std::vector<std::byte> seen(600 * size);
+  for (std::size_t round = 0; round < std::min<std::size_t>(5 * size, 24); ++round) {
+    // One member after the other takes its next output, the others repeat their call.
+    const std::size_t turns = round / size + (round % size >= position_of(rank) ? 1 : 0);
+    const Block& output = outputs[turns % outputs.size()];
+    const std::vector<std::byte> mine(600, std::byte(round + position_of(rank)));
+    rank.memory.copy(shard.data, mine.data(), mine.size());
+    communicator.all_gather(
+        {shard.data, DataType::uint8, Shape{600}},
+        {output.data, DataType::uint8, Shape{static_cast<std::int64_t>(600 * size)}},
+        0);
+    rank.memory.finish(communicator);
+    rank.memory.copy(seen.data(), output.data, seen.size());
+    for (std::size_t i = 0; i < seen.size(); ++i) {
+      require(seen[i] == std::byte(round + i / 600),
+              "byte " + std::to_string(i) + " is wrong in round " + std::to_string(round));
     }
   }
 }

@@ -116,8 +116,8 @@ TEST(Shortage, OfAddressSpaceIsAnErrorAndLeaksNothing) {
 const RegisteredRole joins_with_few("joins with few descriptors", [](const std::string& count) {
   const bool short_of = std::string(std::getenv("MUSTER_RANK")) == "1";
   const std::size_t before = open_descriptors();
-  const Limit limit(RLIMIT_NOFILE, short_of ? before - 1 + std::stoul(count) : before + 1000);
   try {
+    const Limit limit(RLIMIT_NOFILE, short_of ? before - 1 + std::stoul(count) : before + 1000);
     World world = World::join(2s);
     world.exchange(Group::range(world.size()), {}, 2s);
     return;
