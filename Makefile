@@ -25,11 +25,11 @@ test: ## Build and run every test
 	cmake --build --preset release
 	ctest --preset release
 
-lint: ## Check the formatting, and the library with clang-tidy
+lint: ## Check the formatting, and the sources with clang-tidy
 	tools/setup lint
 	clang-format --dry-run -Werror $(sources)
 	cmake --preset release -DBUILD_TESTING=ON
-	run-clang-tidy -quiet -p build/release '$(CURDIR)/src/'
+	run-clang-tidy -quiet -p build/release '$(CURDIR)/(src|tools|examples|tests)/'
 
 format: ## Format the sources
 	tools/setup lint

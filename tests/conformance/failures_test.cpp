@@ -61,13 +61,13 @@ struct Disagreement {
 };
 
 void disagree(const Rank& rank, const Disagreement& about, Place place) {
-  const int size = rank.world.size();
-  const int wrong = size - 1;
+  const std::int64_t size = rank.world.size();
+  const auto wrong = static_cast<int>(size - 1);
   if (size == 1) return;
 
   Communicator communicator = whole_world(rank, about.name);
   gather_plainly(rank, communicator);
-  Arguments mine{DataType::bfloat16, {8, 16 * size}, 1, {16 * rank.world.rank(), 16}};
+  Arguments mine{DataType::bfloat16, {8, 16 * size}, 1, {std::int64_t{16} * rank.world.rank(), 16}};
   if (rank.world.rank() == wrong) about.spoil(mine);
   const Block full = rank.memory.allocate(rank.world, place, static_cast<std::size_t>(4096 * size));
 
@@ -85,7 +85,7 @@ void disagree(const Rank& rank, const Disagreement& about, Place place) {
 }
 
 std::vector<Disagreement> disagreements(int size) {
-  const std::int64_t whole = 16 * size;
+  const std::int64_t whole = std::int64_t{16} * size;
   const auto row_bytes = [](std::int64_t columns) {
     return std::to_string(2 * columns) + " bytes";
   };
@@ -129,7 +129,7 @@ CONFORMANCE_TEST(TellsAllMembersWhatTheyDisagreeAboutBeforeAByteMoves) {
 
 // Headers that have been agreed on are not checked again, unless one of them changes.
 CONFORMANCE_TEST(TellsAllMembersOfADisagreementAfterManyEqualCalls) {
-  const int size = rank.world.size();
+  const std::int64_t size = rank.world.size();
   if (size == 1) return;
   Communicator communicator = whole_world(rank, "many equal calls");
   const auto bytes = static_cast<std::size_t>(1024 * size);
@@ -228,9 +228,9 @@ CONFORMANCE_TEST(LetsAMemberLeaveRightAfterItsLastGather) {
   for (int round = 0; round < (rank.world.size() > 8 ? 10 : 100); ++round) {
     Communicator communicator = whole_world(rank, "last");
     Gather gather = plain_gather(rank.world.size(), 2, round % 2 ? 48 : 100000 / rank.world.size());
-    for (std::size_t i = 0; i < gather.parts.size(); ++i) {
-      gather.parts[i].shard_place = round % 3 == 0 ? Place::buffer : Place::ordinary;
-      gather.parts[i].full_place = round % 3 == 1 ? Place::buffer : Place::ordinary;
+    for (Part& part : gather.parts) {
+      part.shard_place = round % 3 == 0 ? Place::buffer : Place::ordinary;
+      part.full_place = round % 3 == 1 ? Place::buffer : Place::ordinary;
     }
     gather_and_check(rank, communicator, gather);
   }

@@ -181,7 +181,8 @@ CONFORMANCE_TEST(GathersAThousandTimesInARow) {
   Communicator communicator = whole_world(rank);
   const int rounds = rank.world.size() > 8 ? 100 : 1000;
   for (int round = 0; round < rounds; ++round) {
-    Gather gather = plain_gather(rank.world.size(), 1 + round % 3, 16 * (round * 7 % 23));
+    Gather gather =
+        plain_gather(rank.world.size(), 1 + round % 3, std::int64_t{16} * (round * 7 % 23));
     gather.seed = static_cast<std::uint64_t>(round);
     place(gather, placements[static_cast<std::size_t>(round) % placements.size()]);
     gather_and_check(rank, communicator, gather);
@@ -248,7 +249,7 @@ CONFORMANCE_TEST(GathersAfterBuffersAreDestroyedAndMadeAnew) {
   Communicator communicator = whole_world(rank);
   std::vector<Buffer> kept;
   for (int round = 0; round < 30; ++round) {
-    Gather gather = plain_gather(rank.world.size(), 2, 16 * (1 + round * 37 % 301));
+    Gather gather = plain_gather(rank.world.size(), 2, std::int64_t{16} * (1 + round * 37 % 301));
     place(gather, placements[static_cast<std::size_t>(round) % 2]);  // push and pull
     gather_and_check(rank, communicator, gather);
     kept.push_back(rank.world.allocate(static_cast<std::size_t>(1000 * (round % 5))));

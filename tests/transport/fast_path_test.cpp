@@ -40,7 +40,7 @@ constexpr int calls = 2000;
 // Allocations of rank `rank` in `calls` gathers of 8 rows, after a few that warm up.
 long allocations_of(World& world, std::int64_t columns, bool output_in_buffer) {
   Communicator communicator(world, Group{0, 1});
-  const auto whole = static_cast<std::size_t>(8 * 2 * columns);
+  const auto whole = static_cast<std::size_t>(16 * columns);
   std::vector<std::byte> shard(whole / 2);
   std::vector<std::byte> ordinary(whole);
   const Buffer buffer = world.allocate(whole);
@@ -104,7 +104,7 @@ class QuietBatches {
   void run(int rank) {
     World& world = worlds_[static_cast<std::size_t>(rank)];
     Communicator communicator(world, Group{0, 1});
-    const auto whole = static_cast<std::size_t>(8 * 2 * columns_);
+    const auto whole = static_cast<std::size_t>(16 * columns_);
     const std::vector<std::byte> shard(whole / 2);
     const Buffer full = world.allocate(whole);
     const std::byte stops{0};

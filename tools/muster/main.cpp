@@ -43,9 +43,7 @@ int run_command(const Command& command) {
   }
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int muster_main(int argc, char** argv) {
   // A program's own arguments are not ours to parse.
   std::vector<std::string> arguments(argv + 1, argv + argc);
   const auto mark = std::find(arguments.begin(), arguments.end(), "--");
@@ -71,4 +69,15 @@ int main(int argc, char** argv) {
   }
   if (app.got_subcommand("run")) return run_command(run);
   return run_command(app.got_subcommand("bench") ? bench : info);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return muster_main(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "muster: %s\n", error.what());
+    return exit_failed;
+  }
 }

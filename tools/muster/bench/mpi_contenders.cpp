@@ -112,6 +112,7 @@ Contender make_datatype(Workspace& workspace) {
   const GatherPlan& plan = workspace.gather().plan;
   std::size_t width = 0;
   for (int rank = 0; rank < plan.members(); ++rank) width = std::gcd(width, plan.row_bytes(rank));
+  width = std::max<std::size_t>(width, 1);  // of a gather without a byte
   Counts columns;
   for (int rank = 0; rank < plan.members(); ++rank) {
     columns.add(plan.row_bytes(rank) / width, plan.row_offset(rank) / width);

@@ -25,9 +25,7 @@ int rank_main(const BenchOptions& options) {
   return bench_all_gather(world, options, {mpi_library_version(), make_mpi_contenders});
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int bench_main(int argc, char** argv) {
   BenchOptions options;
   CLI::App app("The ranks of `muster bench all_gather --against mpi`; mpiexec starts it");
   add_all_gather_options(app, options);
@@ -44,4 +42,15 @@ int main(int argc, char** argv) {
   }
   MPI_Finalize();
   return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return bench_main(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "muster-bench-mpi: %s\n", error.what());
+    return exit_failed;
+  }
 }

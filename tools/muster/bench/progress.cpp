@@ -15,9 +15,9 @@ void Progress::show(std::size_t step, const std::string& what) const {
   std::fflush(stderr);
 }
 
-void Progress::clear() const {
+void Progress::clear() const noexcept {
   if (!shown_) return;
-  fmt::print(stderr, "\r\033[K");
+  std::fputs("\r\033[K", stderr);
   std::fflush(stderr);
 }
 

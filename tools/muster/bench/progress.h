@@ -14,7 +14,7 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void show(std::size_t step, const std::string& what) const;
-  void clear() const;  // before anything else is printed
+  void clear() const noexcept;  // before anything else is printed
 
  private:
   bool shown_;

@@ -1,6 +1,6 @@
 #include "launch/line_forwarder.h"
 
-#include <limits.h>
+#include <climits>
 
 #include <algorithm>
 #include <array>
@@ -53,7 +53,7 @@ bool LineForwarder::read_once() {
 
 void LineForwarder::forward_lines(std::size_t searched) {
   std::string_view rest = line_;
-  for (auto end = rest.find('\n', searched); end != rest.npos; end = rest.find('\n')) {
+  for (auto end = rest.find('\n', searched); end != std::string_view::npos; end = rest.find('\n')) {
     output_->append(prefix_);
     output_->append(rest.substr(0, end + 1));
     rest.remove_prefix(end + 1);

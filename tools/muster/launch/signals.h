@@ -3,8 +3,7 @@
 
 #include "file_descriptor.h"
 
-#include <signal.h>
-
+#include <csignal>
 #include <optional>
 
 namespace muster::tool {

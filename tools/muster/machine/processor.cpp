@@ -17,7 +17,7 @@ std::string cpu_model() {
   for (std::string line; std::getline(file, line);) {
     if (!line.starts_with("model name")) continue;
     const auto value = line.find(": ");
-    if (value != line.npos) return line.substr(value + 2);
+    if (value != std::string::npos) return line.substr(value + 2);
   }
   utsname name{};  // other architectures name no model there
   return ::uname(&name) == 0 ? name.machine : "unknown";
