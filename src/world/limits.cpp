@@ -38,10 +38,19 @@ std::optional<Number> read_number(const std::filesystem::path& file) {
 
 }  // namespace
 
-int usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+int usable_cores(std::span<const pid_t> others) {
+  cpu_set_t all;
+  CPU_ZERO(&all);
+  const auto add = [&all](pid_t process) {  // 0 is this one
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(process, sizeof set, &set) == 0) CPU_OR(&all, &all, &set);
+  };
+  add(0);
+  for (const pid_t process : others) {
+    if (process > 0) add(process);  // those in a foreign pid namespace have no number here
+  }
+  int cores = CPU_COUNT(&all);
   for_each_cgroup([&](const std::filesystem::path& group) {
     std::ifstream in(group / "cpu.max");  // "QUOTA PERIOD", QUOTA "max" when there is none
     std::int64_t quota = 0;

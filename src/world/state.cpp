@@ -69,6 +69,7 @@ std::shared_ptr<State> State::join(std::chrono::milliseconds timeout) {
       world::meet(*environment, state->arena().fd(), state->arena().mapping()->bytes(), deadline);
   std::vector<std::shared_ptr<Mapping>> arenas = state->arenas_;
   std::vector<Liveness::Peer> peers;
+  std::vector<pid_t> processes;
   for (int r = 0; r < environment->size; ++r) {
     if (r == environment->rank) continue;
     PeerLink& link = links[static_cast<std::size_t>(r)];
@@ -79,11 +80,13 @@ std::shared_ptr<State> State::join(std::chrono::milliseconds timeout) {
     arenas[static_cast<std::size_t>(r)] =
         std::make_shared<Mapping>(link.arena.get(), link.arena_bytes, false);
     link.arena.reset();
+    processes.push_back(link.pid);
     peers.push_back({.rank = r,
                      .control = nullptr,
                      .socket = std::move(link.socket),
                      .pidfd = std::move(link.pidfd)});
   }
+  state->oversubscribed_ = environment->size > usable_cores(processes);
   state->connect(std::move(arenas), std::move(peers));
   return state;
 }
