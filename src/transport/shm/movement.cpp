@@ -71,6 +71,7 @@ void Movement::choose_routes() {
     staging_out_ |= pair(i).out == Route::staged;
   });
   if (staging_out_) staging_.require();
+  block_bytes_ = staging_out_ ? Staging::piece_bytes(gather_.shard_bytes()) : block_bytes;
 }
 
 MutableRows Movement::own_output(int sender) const {
@@ -99,12 +100,11 @@ void Movement::receive_outboxes() {
 
 // One turn to everything that is under way. Returns whether anything moved.
 bool Movement::step() {
-  bool moved = false;
+  bool moved = staging_out_ && stage_piece();
   if (pushed_ < gather_.shard_bytes()) {
     push_block();
     moved = true;
   }
-  if (staging_out_) moved |= stage_piece();
   endpoint_.for_each_peer([&](int i) {
     if (pair(i).in == Route::pull) moved |= pull_block(i);
     if (pair(i).in == Route::staged) moved |= take_pieces(i);
@@ -118,7 +118,7 @@ bool Movement::step() {
 void Movement::push_block() {
   const std::size_t bytes = gather_.shard_bytes();
   const std::size_t begin = pushed_;
-  const std::size_t end = std::min(bytes, begin + block_bytes);
+  const std::size_t end = std::min(bytes, begin + block_bytes_);
   endpoint_.for_each_peer([&](int i) {
     if (pair(i).out != Route::push) return;
     copy_section(output_of(i), own_shard(), gather_.shard_row_bytes, begin, end, caching_);

@@ -87,6 +87,8 @@ class Movement {
   std::vector<Pair> pairs_;  // by position
   Caching caching_ = Caching::keep;
   bool staging_out_ = false;  // some receiver takes the staged route
+  std::size_t block_bytes_ =
+      0;  // of push_block(); a piece that has been staged is still in a cache
 
   // Of the call under way.
   std::uint64_t call_ = 0;

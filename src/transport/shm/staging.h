@@ -53,7 +53,7 @@ class Staging {
   }
 
  private:
-  static constexpr std::size_t smallest_piece = 16 << 10;
+  static constexpr std::size_t smallest_piece = 32 << 10;
   static constexpr std::size_t largest_piece = 256 << 10;
 
   const Endpoint& endpoint_;
