@@ -42,6 +42,9 @@ class AllGather(CommandLineTest):
     def test_ranks_as_threads(self):
         self.rows("-n", 3, "--shape", "64,65", "--ranks-as", "threads", "--against", "memcpy")
 
+    def test_gathers_without_a_byte(self):
+        self.rows("-n", 2, "--shape", "0,5", "--dim", 1, "--against", "memcpy")
+
     def test_one_rank(self):
         self.rows("-n", 1, "--shape", "64,65")
 
@@ -58,6 +61,7 @@ class AllGather(CommandLineTest):
         rows = self.rows("-n", 2, *arguments)
         self.assertEqual([row["impl"] for row in rows],
                          ["muster", "memcpy", "mpi", "mpi+permute", "mpi+datatype"])
+        self.rows("-n", 2, "--shape", "5,0", "--dim", 1, "--against", "mpi")
         self.rows("-n", 3, *arguments, "--sizes", "300,7,0")
         rows = self.rows("-n", 2, "--shape", "300", "--against", "mpi")
         self.assertEqual([row["impl"] for row in rows], ["muster", "mpi"])
