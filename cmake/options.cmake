@@ -16,8 +16,12 @@ option(MUSTER_WERROR "Treat warnings as errors" ON)
 
 add_library(muster_flags INTERFACE)
 target_compile_options(muster_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Wold-style-cast
-  -Woverloaded-virtual $<$<BOOL:${MUSTER_WERROR}>:-Werror>)
+  "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wnon-virtual-dtor>"
+  "$<$<COMPILE_LANGUAGE:CXX>:-Wold-style-cast;-Woverloaded-virtual>"
+  "$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${MUSTER_WERROR}>>:-Werror>"
+  # The host half of a kernel's file is what nvcc wrote: it would not pass -Wpedantic or -Wconversion.
+  "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>"
+  "$<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${MUSTER_WERROR}>>:-Werror=all-warnings>")
 if(MUSTER_SANITIZE)
   add_compile_options(-fsanitize=${MUSTER_SANITIZE} -fno-omit-frame-pointer
                       -fno-sanitize-recover=all)

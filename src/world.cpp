@@ -50,9 +50,11 @@ int World::size() const noexcept {
   return state_->size();
 }
 
-Buffer World::allocate(std::size_t bytes) {
+Buffer World::allocate(std::size_t bytes, Device device) {
+  world::Arena* arena = &state_->arena();
+  if (device != Device::cpu()) arena = &state_->device_memory().arena(device.ordinal());
   if (bytes == 0) return {};
-  return Buffer(std::make_unique<world::Allocation>(state_, bytes));
+  return Buffer(std::make_unique<world::Allocation>(state_, *arena, bytes));
 }
 
 std::vector<std::vector<std::byte>> World::exchange(const Group& group,

@@ -27,7 +27,7 @@ class MUSTER_EXPORT Buffer {
   Buffer(Buffer&&) noexcept;
   Buffer& operator=(Buffer&&) noexcept;
 
-  std::byte* data() const noexcept;
+  std::byte* data() const noexcept;   ///< on a GPU an address that only its kernels may use
   std::size_t size() const noexcept;  ///< bytes, as asked for
   std::span<std::byte> bytes() const noexcept { return {data(), size()}; }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <muster/buffer.h>
+#include <muster/device.h>
 #include <muster/export.h>
 #include <muster/group.h>
 
@@ -50,9 +51,12 @@ class MUSTER_EXPORT World {
   int rank() const noexcept;
   int size() const noexcept;
 
-  /// Memory that every peer can reach, for tensors. A local call: no peer takes part.
-  /// @throws Error out_of_memory; 0 bytes is legal and gives an empty Buffer.
-  Buffer allocate(std::size_t bytes);
+  /// Memory that every peer can reach, for tensors on `device`. A local call: no thread of a peer
+  /// takes part. On a GPU, peers map the memory before it returns; several ranks may use one GPU.
+  /// @throws Error out_of_memory; unsupported when there is no such kind of device here ("no CUDA
+  ///         driver"), invalid_argument for an ordinal that there is not, timeout when a peer does
+  ///         not map the memory. 0 bytes is legal and gives an empty Buffer.
+  Buffer allocate(std::size_t bytes, Device device = Device::cpu());
 
   /// All-gathers small blobs on the host: element i is what member i of the group passed. Blobs may
   /// differ in size. Every member must call; calls on the same group are matched in order.

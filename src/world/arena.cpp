@@ -69,8 +69,7 @@ Mapping::~Mapping() {
   munmap(base_, bytes_);
 }
 
-Arena::Arena(std::size_t bytes)
-    : fd_(make_memfd(bytes)), mapping_(std::make_shared<Mapping>(fd_.get(), bytes, true)) {
+Arena::Arena(std::byte* base, std::size_t bytes) : base_(base), bytes_(bytes) {
   free_.emplace(0, FreeRange{bytes, false});
 }
 
@@ -85,7 +84,7 @@ Arena::FreeRanges::iterator Arena::find_free(std::size_t bytes) {
 }
 
 Range Arena::allocate(std::size_t bytes, bool zeroed) {
-  const bool too_large = bytes > mapping_->bytes();
+  const bool too_large = bytes > bytes_;
   const std::size_t rounded =
       round_up(std::max<std::size_t>(bytes, 1), bytes < large ? alignment : page);
   std::lock_guard lock(mutex_);
@@ -96,7 +95,7 @@ Range Arena::allocate(std::size_t bytes, bool zeroed) {
                 fmt::format("no room for {} bytes in the arena of {} bytes (MUSTER_ARENA_BYTES "
                             "makes it larger)",
                             bytes,
-                            mapping_->bytes()));
+                            bytes_));
   }
   const Range range{found->first, rounded};
   const FreeRange whole = found->second;
@@ -106,34 +105,8 @@ Range Arena::allocate(std::size_t bytes, bool zeroed) {
     free_.emplace(range.end(), FreeRange{whole.bytes - rounded, whole.committed});
   }
   if (whole.committed) idle_bytes_ -= rounded;
-  if (zeroed) std::memset(base() + range.offset, 0, rounded);
+  if (zeroed) zero(range);
   return range;
-}
-
-void Arena::commit(Range range) {
-  // The kernel would rather kill somebody than refuse these pages.
-  if (range.bytes >= mib && range.bytes > available_memory()) {
-    throw Error(ErrorCode::out_of_memory,
-                fmt::format("{} bytes asked of the arena, {} are available on this machine",
-                            range.bytes,
-                            available_memory()));
-  }
-  const std::size_t begin = range.offset / page * page;
-  const std::size_t end = round_up(range.end(), page);
-  int error = 0;
-  do {
-    error = fallocate(fd_.get(),
-                      FALLOC_FL_KEEP_SIZE,
-                      static_cast<off_t>(begin),
-                      static_cast<off_t>(end - begin)) == 0
-                ? 0
-                : errno;
-  } while (error == EINTR);
-  if (error != 0) {
-    throw Error(
-        ErrorCode::out_of_memory,
-        fmt::format("no memory for {} bytes in the arena: {}", range.bytes, std::strerror(error)));
-  }
 }
 
 void Arena::free(Range range) noexcept {
@@ -178,12 +151,7 @@ void Arena::decommit_surplus() noexcept {
   for (const Range& range : surplus) {
     const std::size_t begin = round_up(range.offset, page);
     const std::size_t end = range.end() / page * page;
-    if (end <= begin || fallocate(fd_.get(),
-                                  FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                  static_cast<off_t>(begin),
-                                  static_cast<off_t>(end - begin)) != 0) {
-      continue;
-    }
+    if (end <= begin || !decommit({begin, end - begin})) continue;
     free_.erase(range.offset);
     idle_bytes_ -= range.bytes;
     if (begin > range.offset) insert_free({range.offset, begin - range.offset}, true);
@@ -223,11 +191,56 @@ void Arena::sweep() {
 
 std::optional<std::size_t> Arena::offset_of(const void* data, std::size_t bytes) const noexcept {
   const auto address = reinterpret_cast<std::uintptr_t>(data);
-  const auto begin = reinterpret_cast<std::uintptr_t>(base());
-  if (address < begin || address - begin > mapping_->bytes()) return std::nullopt;
+  const auto begin = reinterpret_cast<std::uintptr_t>(base_);
+  if (address < begin || address - begin > bytes_) return std::nullopt;
   const std::size_t offset = address - begin;
-  if (bytes > mapping_->bytes() - offset) return std::nullopt;
+  if (bytes > bytes_ - offset) return std::nullopt;
   return offset;
+}
+
+HostArena::Memory::Memory(std::size_t bytes)
+    : fd(make_memfd(bytes)), mapping(std::make_shared<Mapping>(fd.get(), bytes, true)) {}
+
+HostArena::HostArena(std::size_t bytes) : HostArena(Memory(bytes)) {}
+
+HostArena::HostArena(Memory memory)
+    : Arena(memory.mapping->base(), memory.mapping->bytes()), memory_(std::move(memory)) {}
+
+void HostArena::commit(Range range) {
+  // The kernel would rather kill somebody than refuse these pages.
+  if (range.bytes >= mib && range.bytes > available_memory()) {
+    throw Error(ErrorCode::out_of_memory,
+                fmt::format("{} bytes asked of the arena, {} are available on this machine",
+                            range.bytes,
+                            available_memory()));
+  }
+  const std::size_t begin = range.offset / page * page;
+  const std::size_t end = round_up(range.end(), page);
+  int error = 0;
+  do {
+    error = fallocate(fd(),
+                      FALLOC_FL_KEEP_SIZE,
+                      static_cast<off_t>(begin),
+                      static_cast<off_t>(end - begin)) == 0
+                ? 0
+                : errno;
+  } while (error == EINTR);
+  if (error != 0) {
+    throw Error(
+        ErrorCode::out_of_memory,
+        fmt::format("no memory for {} bytes in the arena: {}", range.bytes, std::strerror(error)));
+  }
+}
+
+bool HostArena::decommit(Range range) noexcept {
+  return fallocate(fd(),
+                   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                   static_cast<off_t>(range.offset),
+                   static_cast<off_t>(range.bytes)) == 0;
+}
+
+void HostArena::zero(Range range) {
+  std::memset(base() + range.offset, 0, range.bytes);
 }
 
 std::size_t default_arena_bytes(int ranks) {

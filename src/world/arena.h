@@ -49,18 +49,19 @@ class Hold {
   virtual std::optional<int> holder() const noexcept = 0;
 };
 
-// A sparse memfd, and what is carved from it. Ranges are committed when they are carved, so that a
-// peer's store never faults on a hole. Thread-safe.
+// A range of addresses whose places mean the same to every peer, and what is carved from it. It is
+// sparse: ranges are committed when they are carved, so that a peer's store never faults on a hole.
+// What kind of memory it is, a derived class says. Thread-safe.
 class Arena {
  public:
   static constexpr std::size_t alignment = 128;
 
-  // Throws out_of_memory, or system when descriptors have run out.
-  explicit Arena(std::size_t bytes);
+  virtual ~Arena() = default;
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
 
-  int fd() const noexcept { return fd_.get(); }
-  const std::shared_ptr<Mapping>& mapping() const noexcept { return mapping_; }
-  std::byte* base() const noexcept { return mapping_->base(); }
+  std::byte* base() const noexcept { return base_; }
+  std::size_t bytes() const noexcept { return bytes_; }
 
   // Carves `bytes`; contents unspecified unless `zeroed`. Throws out_of_memory.
   Range allocate(std::size_t bytes, bool zeroed = false);
@@ -82,7 +83,17 @@ class Arena {
   // The offset of an address range that lies in the arena.
   std::optional<std::size_t> offset_of(const void* data, std::size_t bytes) const noexcept;
 
+ protected:
+  Arena(std::byte* base, std::size_t bytes);
+
  private:
+  // Puts memory behind a range, where there is none yet, that every peer can reach when it returns.
+  // Throws out_of_memory. One call at a time.
+  virtual void commit(Range range) = 0;
+  // Gives the memory of whole pages back; false if it stays.
+  virtual bool decommit(Range range) noexcept = 0;
+  virtual void zero(Range range) = 0;
+
   struct FreeRange {
     std::size_t bytes;
     bool committed;
@@ -95,12 +106,11 @@ class Arena {
 
   FreeRanges::iterator find_free(std::size_t bytes);
   void insert_free(Range range, bool committed);
-  void commit(Range range);
   void decommit_surplus() noexcept;
   void sweep();
 
-  UniqueFd fd_;
-  std::shared_ptr<Mapping> mapping_;
+  std::byte* const base_;
+  const std::size_t bytes_;
 
   std::mutex mutex_;
   FreeRanges free_;
@@ -108,6 +118,29 @@ class Arena {
   std::vector<Quarantined> quarantined_;
   std::vector<Range> retired_;  // freed while quarantined
   std::atomic<std::size_t> quarantined_count_ = 0;
+};
+
+// The arena in the machine's own memory: a sparse memfd.
+class HostArena final : public Arena {
+ public:
+  // Throws out_of_memory, or system when descriptors have run out.
+  explicit HostArena(std::size_t bytes);
+
+  int fd() const noexcept { return memory_.fd.get(); }
+  const std::shared_ptr<Mapping>& mapping() const noexcept { return memory_.mapping; }
+
+ private:
+  struct Memory {
+    explicit Memory(std::size_t bytes);
+    UniqueFd fd;
+    std::shared_ptr<Mapping> mapping;
+  };
+  explicit HostArena(Memory memory);
+  void commit(Range range) override;
+  bool decommit(Range range) noexcept override;
+  void zero(Range range) override;
+
+  Memory memory_;
 };
 
 // How large an arena to make for each of `ranks` on this machine: sparse, so address space is its

@@ -24,9 +24,9 @@ namespace {
 constexpr auto polling_interval = std::chrono::milliseconds(2);
 
 // Has the other side of this socket closed it, or has this process ended?
-bool signals_death(const UniqueFd& fd, short events) {
-  if (!fd) return false;
-  pollfd entry{.fd = fd.get(), .events = events, .revents = 0};
+bool signals_death(int fd, short events) {
+  if (fd < 0) return false;
+  pollfd entry{.fd = fd, .events = events, .revents = 0};
   return poll(&entry, 1, 0) > 0 && (entry.revents & (events | POLLHUP | POLLERR)) != 0;
 }
 
@@ -127,7 +127,7 @@ void Liveness::probe() {
       const auto& life = peer.control->life[static_cast<std::size_t>(rank_)].word;
       Fate fate = fate_of(life.load(std::memory_order_seq_cst));
       if (fate == Fate::alive &&
-          (signals_death(peer.pidfd, POLLIN) || signals_death(peer.socket, POLLRDHUP))) {
+          (signals_death(peer.pidfd.get(), POLLIN) || signals_death(peer.socket, POLLRDHUP))) {
         fate = Fate::died;
       }
       if (fate != Fate::alive) lose(peer.rank, fate);

@@ -35,12 +35,12 @@ class Listener {
 class Liveness {
  public:
   // A peer as the watcher sees it. The descriptors are second and third signs of its death, behind
-  // the life line; either may be empty.
+  // the life line; either may be missing. The socket is another's to close.
   struct Peer {
     int rank = 0;
     WorldControl* control = nullptr;
-    UniqueFd socket;
-    UniqueFd pidfd;
+    int socket = -1;
+    UniqueFd pidfd = {};
   };
 
   // Takes hold of the life lines in `own` before it returns. Throws system when no thread is to be

@@ -47,9 +47,17 @@ State::~State() {
 }
 
 void State::connect(std::vector<std::shared_ptr<Mapping>> arenas,
-                    std::vector<Liveness::Peer> peers) {
+                    std::vector<Liveness::Peer> peers,
+                    std::vector<UniqueFd> sockets) {
   arenas_ = std::move(arenas);
-  for (Liveness::Peer& peer : peers) peer.control = &control_of(peer.rank);
+  std::vector<WorldControl*> controls;
+  for (int r = 0; r < size(); ++r) controls.push_back(&control_of(r));
+  parcels_.open(std::move(sockets), std::move(controls));
+  liveness_->add(parcels_);
+  for (Liveness::Peer& peer : peers) {
+    peer.control = &control_of(peer.rank);
+    peer.socket = parcels_.socket(peer.rank);
+  }
   liveness_->watch(std::move(peers));
 }
 
@@ -70,6 +78,7 @@ std::shared_ptr<State> State::join(std::chrono::milliseconds timeout) {
   std::vector<std::shared_ptr<Mapping>> arenas = state->arenas_;
   std::vector<Liveness::Peer> peers;
   std::vector<pid_t> processes;
+  std::vector<UniqueFd> sockets(links.size());
   for (int r = 0; r < environment->size; ++r) {
     if (r == environment->rank) continue;
     PeerLink& link = links[static_cast<std::size_t>(r)];
@@ -81,13 +90,11 @@ std::shared_ptr<State> State::join(std::chrono::milliseconds timeout) {
         std::make_shared<Mapping>(link.arena.get(), link.arena_bytes, false);
     link.arena.reset();
     processes.push_back(link.pid);
-    peers.push_back({.rank = r,
-                     .control = nullptr,
-                     .socket = std::move(link.socket),
-                     .pidfd = std::move(link.pidfd)});
+    peers.push_back({.rank = r, .pidfd = std::move(link.pidfd)});
+    sockets[static_cast<std::size_t>(r)] = std::move(link.socket);
   }
   state->oversubscribed_ = environment->size > usable_cores(processes);
-  state->connect(std::move(arenas), std::move(peers));
+  state->connect(std::move(arenas), std::move(peers), std::move(sockets));
   return state;
 }
 
@@ -102,11 +109,17 @@ std::vector<std::shared_ptr<State>> State::threads(int size) {
   for (int r = 0; r < size; ++r) {
     std::vector<Liveness::Peer> peers;
     for (int p = 0; p < size; ++p) {
-      if (p != r) peers.push_back({.rank = p, .control = nullptr, .socket = {}, .pidfd = {}});
+      if (p != r) peers.push_back({.rank = p});
     }
-    states[static_cast<std::size_t>(r)]->connect(arenas, std::move(peers));
+    states[static_cast<std::size_t>(r)]->connect(arenas, std::move(peers), {});
   }
   return states;
+}
+
+DeviceMemory& State::device_memory() {
+  const std::lock_guard lock(device_memory_mutex_);
+  if (!device_memory_) device_memory_ = make_device_memory(*this);
+  return *device_memory_;
 }
 
 WorldControl& State::control_of(int rank) const noexcept {

@@ -5,7 +5,9 @@
 #include "world/arena.h"
 #include "world/board.h"
 #include "world/control.h"
+#include "world/device_memory.h"
 #include "world/liveness.h"
+#include "world/parcels.h"
 
 #include <unistd.h>
 
@@ -37,9 +39,14 @@ class State {
 
   int rank() const noexcept { return rank_; }
   int size() const noexcept { return static_cast<int>(arenas_.size()); }
-  Arena& arena() noexcept { return arena_; }
+  HostArena& arena() noexcept { return arena_; }
   Liveness& liveness() noexcept { return *liveness_; }
   BoardWriter& board() noexcept { return board_; }
+  Parcels& parcels() noexcept { return parcels_; }
+
+  // Memory of devices other than the CPU, set up at the first use. Throws unsupported where this
+  // build or machine has none.
+  DeviceMemory& device_memory();
 
   // Any rank's arena, this rank's own included, as mapped here.
   const Mapping& arena_of(int rank) const noexcept {
@@ -70,19 +77,25 @@ class State {
   void set_survivors_round(const Subject& subject, std::uint32_t round);
 
  private:
-  void connect(std::vector<std::shared_ptr<Mapping>> arenas, std::vector<Liveness::Peer> peers);
+  void connect(std::vector<std::shared_ptr<Mapping>> arenas,
+               std::vector<Liveness::Peer> peers,
+               std::vector<UniqueFd> sockets);
 
   const int rank_;
   const pid_t process_ = getpid();
   bool oversubscribed_ = false;
-  Arena arena_;
+  HostArena arena_;
   std::vector<std::shared_ptr<Mapping>> arenas_;  // by rank
   BoardWriter board_;
+  Parcels parcels_;  // the watcher calls it
   std::unique_ptr<Liveness> liveness_;
 
   std::mutex claims_mutex_;
   std::condition_variable claims_changed_;
   std::unordered_set<Subject, SubjectHash> claims_;
+
+  std::mutex device_memory_mutex_;
+  std::unique_ptr<DeviceMemory> device_memory_;  // takes parcels in: goes before the watcher does
 
   std::mutex lingering_mutex_;
   std::deque<std::pair<Deadline, std::unique_ptr<PinnedPost>>> lingering_;

@@ -1,0 +1,58 @@
+// CUDA's runtime and driver as muster uses them.
+//
+// The runtime is linked statically and opens the driver at its first call, and the driver's
+// functions are looked up through it, so that the library loads on a machine without a driver.
+#pragma once
+
+#include <cuda.h>
+#include <cuda_runtime_api.h>
+
+#include <string_view>
+
+namespace muster::world::cuda {
+
+// The driver's functions for virtual memory.
+// https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__VA.html
+struct Driver {
+  decltype(&cuGetErrorString) get_error_string;
+  decltype(&cuDeviceGetAttribute) device_get_attribute;
+  decltype(&cuMemAddressReserve) address_reserve;
+  decltype(&cuMemAddressFree) address_free;
+  decltype(&cuMemCreate) create;
+  decltype(&cuMemRelease) release;
+  decltype(&cuMemMap) map;
+  decltype(&cuMemUnmap) unmap;
+  decltype(&cuMemSetAccess) set_access;
+  decltype(&cuMemGetAccess) get_access;
+  decltype(&cuMemExportToShareableHandle) export_handle;
+  decltype(&cuMemImportFromShareableHandle) import_handle;
+  decltype(&cuMemGetAllocationGranularity) granularity;
+};
+
+// Throws unsupported, "no CUDA driver", on a machine that has none.
+const Driver& driver();
+
+// How many devices this process sees. Throws as driver().
+int device_count();
+
+// Throws invalid_argument unless this process sees such a device.
+void require_device(int ordinal);
+
+// Throw what a call returned, unless that is success: out_of_memory, or system. `what` was done.
+void check(cudaError_t status, std::string_view what);
+void check(CUresult status, std::string_view what);
+
+// The calling thread's current device, for a while.
+class CurrentDevice {
+ public:
+  explicit CurrentDevice(int ordinal);
+  ~CurrentDevice();
+  CurrentDevice(const CurrentDevice&) = delete;
+  CurrentDevice& operator=(const CurrentDevice&) = delete;
+
+ private:
+  int before_ = 0;
+  bool changed_ = false;
+};
+
+}  // namespace muster::world::cuda
