@@ -20,7 +20,7 @@ target_compile_options(muster_flags INTERFACE
   "$<$<COMPILE_LANGUAGE:CXX>:-Wold-style-cast;-Woverloaded-virtual>"
   "$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${MUSTER_WERROR}>>:-Werror>"
   # The host half of a kernel's file is what nvcc wrote: it would not pass -Wpedantic or -Wconversion.
-  "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>"
+  "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra>"
   "$<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${MUSTER_WERROR}>>:-Werror=all-warnings>")
 if(MUSTER_SANITIZE)
   add_compile_options(-fsanitize=${MUSTER_SANITIZE} -fno-omit-frame-pointer

@@ -1,5 +1,6 @@
 // The list of transports.
 #include "muster/error.h"
+#include "transport/cuda/channel.h"
 #include "transport/shm/channel.h"
 #include "transport/transport.h"
 
@@ -20,6 +21,7 @@ struct Transport {
 
 constexpr Transport transports[] = {
     {shm::serves, shm::open},
+    {cuda::serves, cuda::open},
 };
 
 }  // namespace

@@ -27,11 +27,13 @@ struct Right {
       : size(rank.world.size()),
         memory(rank.memory.allocate(
             rank.world, Place::buffer, static_cast<std::size_t>(rows * extent * 2 * (size + 1)))),
+        stream(rank.memory.stream()),
         shard{memory.data, DataType::bfloat16, {rows, extent}},
         full{memory.data + rows * extent * 2, DataType::bfloat16, {rows, extent * size}} {}
 
   std::int64_t size;
   Block memory;
+  Stream stream;
   ConstTensorView shard;
   TensorView full;
 };
@@ -42,7 +44,7 @@ WrongCall wrong(std::string what,
                 int dim = 1) {
   spoil(right);
   return {std::move(what), [right, dim](Communicator& communicator) {
-            communicator.all_gather(right.shard, right.full, dim);
+            communicator.all_gather(right.shard, right.full, dim, right.stream);
           }};
 }
 
@@ -127,14 +129,14 @@ std::vector<WrongCall> wrong_sections(const Right& right) {
     calls.push_back(
         {"section " + std::to_string(section.offset) + "+" + std::to_string(section.extent),
          [right, section](Communicator& communicator) {
-           communicator.all_gather_in_place(right.full, 1, section);
+           communicator.all_gather_in_place(right.full, 1, section, right.stream);
          }});
   }
   if (right.size == 1) return calls;
   calls.push_back({"extent that does not divide", [right](Communicator& communicator) {
                      TensorView full = right.full;
                      full.shape = full.shape.with(1, extent * right.size - 1);
-                     communicator.all_gather_in_place(full, 1);
+                     communicator.all_gather_in_place(full, 1, std::nullopt, right.stream);
                    }});
   return calls;
 }
@@ -167,7 +169,7 @@ CONFORMANCE_TEST(RefusesWrongSectionsAndGoesOn) {
 }
 
 CONFORMANCE_TEST(RefusesAStreamOfNoDevice) {
-  if (rank.memory.options().device != Device::cpu()) return;
+  if (rank.memory.options(rank.world).device != Device::cpu()) return;
   const Right right(rank);
   const Stream stream(right.memory.data);
   refuse_and_go_on(rank,
@@ -186,15 +188,17 @@ CONFORMANCE_TEST(NamesTheValuesThatItRefuses) {
   Communicator communicator(rank.world, Group::range(rank.world.size()), rank.options("values"));
   Right right(rank);
   right.shard.dtype = DataType::float16;
-  require_text(require_error(ErrorCode::invalid_argument,
-                             "dtypes",
-                             [&] { communicator.all_gather(right.shard, right.full, 1); }),
-               {"all_gather", "float16", "bfloat16"});
+  require_text(
+      require_error(ErrorCode::invalid_argument,
+                    "dtypes",
+                    [&] { communicator.all_gather(right.shard, right.full, 1, right.stream); }),
+      {"all_gather", "float16", "bfloat16"});
   right.shard.dtype = DataType::bfloat16;
-  require_text(require_error(ErrorCode::invalid_argument,
-                             "dimension",
-                             [&] { communicator.all_gather(right.shard, right.full, 3); }),
-               {"gather_dim 3", "[-2, 2)", "[4, 8]"});
+  require_text(
+      require_error(ErrorCode::invalid_argument,
+                    "dimension",
+                    [&] { communicator.all_gather(right.shard, right.full, 3, right.stream); }),
+      {"gather_dim 3", "[-2, 2)", "[4, 8]"});
 }
 
 }  // namespace

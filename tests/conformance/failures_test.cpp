@@ -72,7 +72,8 @@ void disagree(const Rank& rank, const Disagreement& about, Place place) {
   const Block full = rank.memory.allocate(rank.world, place, static_cast<std::size_t>(4096 * size));
 
   const Error error = require_error(ErrorCode::mismatch, about.name, [&] {
-    communicator.all_gather_in_place({full.data, mine.dtype, mine.shape}, mine.dim, mine.section);
+    communicator.all_gather_in_place(
+        {full.data, mine.dtype, mine.shape}, mine.dim, mine.section, rank.memory.stream());
     rank.memory.finish(communicator);
   });
   for (const std::string& value : about.text) require_text(error, {value});
@@ -138,7 +139,8 @@ CONFORMANCE_TEST(TellsAllMembersOfADisagreementAfterManyEqualCalls) {
   const auto gather = [&](std::int64_t columns) {
     communicator.all_gather({shard.data, DataType::uint8, {8, columns}},
                             {full.data, DataType::uint8, {8, 128 * size}},
-                            1);
+                            1,
+                            rank.memory.stream());
     rank.memory.finish(communicator);
   };
   for (int round = 0; round < 20; ++round) gather(128);

@@ -24,18 +24,20 @@ int dimension(const Gather& gather, const Part& part) {
 }
 
 // The call of a member whose section is already in its place in `full`.
-void call_in_place(Communicator& communicator,
+void call_in_place(const Rank& rank,
+                   Communicator& communicator,
                    const Gather& gather,
                    const Part& part,
                    const GuardedTensor& full,
                    std::int64_t offset) {
   const int dim = dimension(gather, part);
+  const Stream stream = rank.memory.stream();
   if (part.call == Call::aliased) {
-    communicator.all_gather(full.section(offset, part.extent), full.view(), dim);
+    communicator.all_gather(full.section(offset, part.extent), full.view(), dim, stream);
   } else if (part.call == Call::in_place && gather.equal_sections()) {
-    communicator.all_gather_in_place(full.view(), dim);
+    communicator.all_gather_in_place(full.view(), dim, std::nullopt, stream);
   } else {
-    communicator.all_gather_in_place(full.view(), dim, Section{offset, part.extent});
+    communicator.all_gather_in_place(full.view(), dim, Section{offset, part.extent}, stream);
   }
 }
 
@@ -72,14 +74,15 @@ void gather_and_check(const Rank& rank, Communicator& communicator, const Gather
     GuardedTensor shard(
         rank, part.shard_place, gather.dtype, shards[me].shape, gather.axis, part.shard_layout);
     shard.write(shards[me]);
-    communicator.all_gather(shard.view(), full.view(), dimension(gather, part));
+    communicator.all_gather(
+        shard.view(), full.view(), dimension(gather, part), rank.memory.stream());
     rank.memory.finish(communicator);
     shard.expect_unchanged("shard");
   } else {
     std::int64_t offset = 0;
     for (std::size_t before = 0; before < me; ++before) offset += gather.parts[before].extent;
     full.write(shards[me], offset);
-    call_in_place(communicator, gather, part, full, offset);
+    call_in_place(rank, communicator, gather, part, full, offset);
     rank.memory.finish(communicator);
   }
   full.expect(expected, "output");

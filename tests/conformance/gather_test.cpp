@@ -204,7 +204,8 @@ CONFORMANCE_TEST(DeliversEveryCallOfARowIntoTheSameOutput) {
       rank.memory.copy(shard.data, mine.data(), mine.size());
       communicator.all_gather({shard.data, DataType::uint8, Shape{std::int64_t{row}}},
                               {full.data, DataType::uint8, Shape{static_cast<std::int64_t>(size)}},
-                              0);
+                              0,
+                              rank.memory.stream());
       rank.memory.finish(communicator);
       rank.memory.copy(seen.data(), full.data, size);
       for (int r = 0; r < rank.world.size(); ++r) {
@@ -235,7 +236,8 @@ CONFORMANCE_TEST(NoticesWhenOneMemberAloneChangesItsTensors) {
     communicator.all_gather(
         {shard.data, DataType::uint8, Shape{600}},
         {output.data, DataType::uint8, Shape{static_cast<std::int64_t>(600 * size)}},
-        0);
+        0,
+        rank.memory.stream());
     rank.memory.finish(communicator);
     rank.memory.copy(seen.data(), output.data, seen.size());
     for (std::size_t i = 0; i < seen.size(); ++i) {

@@ -86,7 +86,8 @@ CONFORMANCE_TEST(GathersInGroupsThatShareRanks) {
 // of its own, so that ranks interleave them in whatever way.
 CONFORMANCE_TEST(KeepsAThousandCommunicatorsApartByTheirTags) {
   constexpr std::size_t total = 1000;
-  const std::size_t streams = rank.world.size() > 8 ? 2 : 8;
+  const auto streams = static_cast<std::size_t>(
+      rank.memory.threads_at_once(rank.world.size(), rank.world.size() > 8 ? 2 : 8));
   std::vector<std::string> failures(streams);
   std::vector<std::vector<std::pair<std::size_t, Communicator>>> made(streams);
 
@@ -114,7 +115,8 @@ CONFORMANCE_TEST(KeepsAThousandCommunicatorsApartByTheirTags) {
 }
 
 CONFORMANCE_TEST(LetsThreadsOfARankGatherAtTheSameTime) {
-  constexpr std::size_t threads_a_rank = 3;
+  const auto threads_a_rank =
+      static_cast<std::size_t>(rank.memory.threads_at_once(rank.world.size(), 3));
   std::vector<std::string> failures(threads_a_rank);
   std::vector<std::thread> threads;
   for (std::size_t t = 0; t < threads_a_rank; ++t) {
@@ -189,17 +191,22 @@ CONFORMANCE_TEST(TakesLittleControlMemory) {
 
 CONFORMANCE_TEST(OutlivesTheWorldThatItWasMadeFrom) {
   const int size = rank.world.size();
-  Buffer buffer = rank.world.allocate(static_cast<std::size_t>(size));
+  std::vector<std::byte> seen(static_cast<std::size_t>(size));
+  const Block shard = rank.memory.allocate(rank.world, Place::ordinary, 1);
+  const Block full = rank.memory.allocate(rank.world, Place::buffer, seen.size());
   Communicator first(rank.world, Group::range(size), rank.options("survivor"));
   Communicator communicator = std::move(first);
   { const World gone = std::move(rank.world); }
 
-  const auto mine = static_cast<std::uint8_t>(communicator.position());
-  communicator.all_gather(
-      {&mine, DataType::uint8, {1}}, {buffer.data(), DataType::uint8, {size}}, 0);
-  for (int i = 0; i < size; ++i) {
-    require(buffer.bytes()[static_cast<std::size_t>(i)] == std::byte(i), "a wrong byte");
-  }
+  const auto mine = std::byte(communicator.position());
+  rank.memory.copy(shard.data, &mine, 1);
+  communicator.all_gather({shard.data, DataType::uint8, {1}},
+                          {full.data, DataType::uint8, {size}},
+                          0,
+                          rank.memory.stream());
+  rank.memory.finish(communicator);
+  rank.memory.copy(seen.data(), full.data, seen.size());
+  for (std::size_t i = 0; i < seen.size(); ++i) require(seen[i] == std::byte(i), "a wrong byte");
 }
 
 }  // namespace

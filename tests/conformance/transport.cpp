@@ -5,10 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include <cstring>
 #include <exception>
 #include <map>
-#include <span>
 #include <thread>
 #include <utility>
 
@@ -20,23 +18,6 @@ std::map<std::string, Scenario>& scenarios() {
   return known;
 }
 
-class HostMemory : public Memory {
- public:
-  Block allocate(World& world, Place place, std::size_t bytes) const override {
-    if (place == Place::buffer) {
-      auto buffer = std::make_shared<Buffer>(world.allocate(bytes));
-      return {buffer->data(), buffer};
-    }
-    auto bytes_of_my_own = std::make_shared<std::vector<std::byte>>(bytes);
-    return {bytes_of_my_own->data(), bytes_of_my_own};
-  }
-  void copy(void* to, const void* from, std::size_t bytes) const override {
-    if (bytes > 0) std::memcpy(to, from, bytes);
-  }
-  CommunicatorOptions options() const override { return {}; }
-  void finish(Communicator& communicator) const override { communicator.check(); }
-};
-
 class Threads : public Transport {
  public:
   std::string run(int size, const Scenario& scenario, const std::string& argument) const override {
@@ -46,7 +27,7 @@ class Threads : public Transport {
     for (std::size_t r = 0; r < worlds.size(); ++r) {
       ranks.emplace_back([&, r, world = std::move(worlds[r])]() mutable {
         try {
-          Rank rank{world, HostMemory(), argument};
+          Rank rank{world, memory_of_the_suite(), argument};
           scenario.act(rank);
         } catch (const std::exception& error) {
           failures[r] = "rank " + std::to_string(r) + ": " + error.what() + '\n';
@@ -74,15 +55,14 @@ const RegisteredRole act_scenario("act scenario", [](const std::string& text) {
   const nlohmann::json order = nlohmann::json::parse(text);
   const std::string argument = order.at("argument");
   World world = World::join();
-  const HostMemory memory;
-  Rank rank{world, memory, argument};
+  Rank rank{world, memory_of_the_suite(), argument};
   scenario_named(order.at("scenario")).act(rank);
 });
 
 }  // namespace
 
 CommunicatorOptions Rank::options(std::string tag) const {
-  CommunicatorOptions result = memory.options();
+  CommunicatorOptions result = memory.options(world);
   result.tag = std::move(tag);
   return result;
 }
@@ -96,8 +76,9 @@ const std::vector<Setting>& all_settings() {
   static const Processes processes;
   static const std::vector<Setting> settings = [] {
     std::vector<Setting> all;
-    for (const int size : {1, 2, 3, 4, 8, 64}) all.push_back({&threads, "threads", size});
-    for (const int size : {2, 4, 32}) all.push_back({&processes, "processes", size});
+    const Sizes sizes = sizes_of_the_suite();
+    for (const int size : sizes.as_threads) all.push_back({&threads, "threads", size});
+    for (const int size : sizes.as_processes) all.push_back({&processes, "processes", size});
     return all;
   }();
   return settings;

@@ -29,7 +29,14 @@ class Memory {
   virtual Block allocate(World& world, Place place, std::size_t bytes) const = 0;
   // Between this memory and the host's, either way.
   virtual void copy(void* to, const void* from, std::size_t bytes) const = 0;
-  virtual CommunicatorOptions options() const = 0;
+  virtual CommunicatorOptions options(const World& world) const = 0;
+  // Where this thread's gathers go.
+  virtual Stream stream() const { return {}; }
+  // How many threads of each of so many ranks may gather at once, up to `wanted`.
+  virtual int threads_at_once(int ranks, int wanted) const {
+    static_cast<void>(ranks);
+    return wanted;
+  }
   // Waits until the gathers made so far have ended; throws what went wrong on the device.
   virtual void finish(Communicator& communicator) const = 0;
 };
@@ -71,6 +78,14 @@ struct Setting {
   }
 };
 const std::vector<Setting>& all_settings();
+
+// What differs from binary to binary: host_settings.cpp, cuda_settings.cpp.
+const Memory& memory_of_the_suite();
+struct Sizes {
+  std::vector<int> as_threads;
+  std::vector<int> as_processes;
+};
+Sizes sizes_of_the_suite();
 
 // Scenarios are known by name, so that another process can act one too.
 const Scenario& scenario_named(const std::string& name);

@@ -30,17 +30,12 @@ class Agreement {
  private:
   void send(std::uint64_t call);
   void receive(std::uint64_t call);
-  void check_headers() const;
-  void check_sections();
-  void check_places() const;
-
-  [[noreturn]] void throw_mismatch(int i, const std::string& what) const;
-  int rank(int i) const { return endpoint_.group[i]; }
 
   const Endpoint& endpoint_;
   Waiter& waiter_;
   std::size_t outer_ = 0;
-  bool agreed_ = false;  // on headers_
+  bool agreed_ = false;              // on headers_
+  std::vector<std::size_t> arenas_;  // their sizes, by position
   std::vector<Header> headers_;
   std::vector<std::size_t> row_offsets_;
 };

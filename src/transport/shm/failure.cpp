@@ -126,8 +126,21 @@ bool Failures::wait_for_peers_to_end() const noexcept {
   return true;
 }
 
-void Failures::keep_from_peers(world::Range range) {
-  if (hold_->holder()) endpoint_.state->arena().quarantine(range, hold_);
+void Failures::keep_from_peers(world::Arena& arena, world::Range range) {
+  if (hold_->holder()) arena.quarantine(range, hold_);
+}
+
+// A member ends its side when it leaves, and when the communicator has failed.
+Error Failures::reason_of_end(int i) const {
+  if (failed()) return recorded();
+  if (failed_at(i)) return recorded_at(i);
+  const int rank = endpoint_.group[i];
+  const bool died = endpoint_.state->liveness().fate(rank) == world::Fate::died;
+  return Error(
+      ErrorCode::peer_lost,
+      fmt::format(
+          "{}: rank {} {}", endpoint_.operation(), rank, died ? "died" : "left the communicator"),
+      rank);
 }
 
 }  // namespace muster::transport::shm

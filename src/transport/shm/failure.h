@@ -41,7 +41,11 @@ class Failures {
   bool wait_for_peers_to_end() const noexcept;
 
   // Keeps a range of this rank's arena out of use until every peer has ended its side.
-  void keep_from_peers(world::Range range);
+  void keep_from_peers(world::Range range) { keep_from_peers(endpoint_.state->arena(), range); }
+  void keep_from_peers(world::Arena& arena, world::Range range);
+
+  // Why member i ended its side: its failure, or that it left or died.
+  Error reason_of_end(int i) const;
 
  private:
   const Endpoint& endpoint_;

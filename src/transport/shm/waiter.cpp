@@ -60,19 +60,6 @@ void Waiter::wake_sleeper(Doorbell& doorbell, std::uint32_t awaited) noexcept {
   world::futex_wake_all(doorbell.bell);
 }
 
-// A member ends its side when it leaves, and when the communicator has failed.
-Error Waiter::ended_error(int i) const {
-  if (failures_.failed()) return failures_.recorded();
-  if (failures_.failed_at(i)) return failures_.recorded_at(i);
-  const int rank = endpoint_.group[i];
-  const bool died = endpoint_.state->liveness().fate(rank) == world::Fate::died;
-  return Error(
-      ErrorCode::peer_lost,
-      fmt::format(
-          "{}: rank {} {}", endpoint_.operation(), rank, died ? "died" : "left the communicator"),
-      rank);
-}
-
 // Follows who waits for whom, from member i on, to one that waits for nobody. Where they wait in a
 // circle, one of them was stopped while it waited: the one that has not looked around for longest.
 int Waiter::culprit_behind(int i) const {

@@ -39,7 +39,7 @@ class Waiter {
       }
       if (const auto ended = first_ended(awaits)) {
         if (ready()) return;
-        if (awaits(*ended)) throw ended_error(*ended);
+        if (awaits(*ended)) throw failures_.reason_of_end(*ended);
         continue;
       }
       rest.show([&](int i) { return i != endpoint_.self && awaits(i); });
@@ -140,7 +140,6 @@ class Waiter {
   void sleep_on(std::uint32_t bell);
   world::Deadline deadline();
 
-  Error ended_error(int i) const;
   Error timeout_error(const std::vector<int>& awaited) const;
   int culprit_behind(int i) const;
 

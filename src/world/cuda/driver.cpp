@@ -58,7 +58,7 @@ const Driver& driver() {
 int device_count() {
   driver();
   int count = 0;
-  check(cudaGetDeviceCount(&count), "counting the CUDA devices");
+  require(cudaGetDeviceCount(&count), "counting the CUDA devices");
   return count;
 }
 
@@ -71,14 +71,14 @@ void require_device(int ordinal) {
   }
 }
 
-void check(cudaError_t status, std::string_view what) {
+void require(cudaError_t status, std::string_view what) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // the error is told here, and must not be told to the application again
   throw Error(status == cudaErrorMemoryAllocation ? ErrorCode::out_of_memory : ErrorCode::system,
               fmt::format("{}: {}", what, cudaGetErrorString(status)));
 }
 
-void check(CUresult status, std::string_view what) {
+void require(CUresult status, std::string_view what) {
   if (status == CUDA_SUCCESS) return;
   const char* text = nullptr;
   driver().get_error_string(status, &text);
@@ -87,9 +87,9 @@ void check(CUresult status, std::string_view what) {
 }
 
 CurrentDevice::CurrentDevice(int ordinal) {
-  check(cudaGetDevice(&before_), "asking for the current device");
+  require(cudaGetDevice(&before_), "asking for the current device");
   changed_ = before_ != ordinal;
-  if (changed_) check(cudaSetDevice(ordinal), fmt::format("setting device cuda:{}", ordinal));
+  if (changed_) require(cudaSetDevice(ordinal), fmt::format("setting device cuda:{}", ordinal));
 }
 
 CurrentDevice::~CurrentDevice() {

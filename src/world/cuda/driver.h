@@ -39,8 +39,8 @@ int device_count();
 void require_device(int ordinal);
 
 // Throw what a call returned, unless that is success: out_of_memory, or system. `what` was done.
-void check(cudaError_t status, std::string_view what);
-void check(CUresult status, std::string_view what);
+void require(cudaError_t status, std::string_view what);
+void require(CUresult status, std::string_view what);
 
 // The calling thread's current device, for a while.
 class CurrentDevice {

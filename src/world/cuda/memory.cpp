@@ -42,7 +42,7 @@ CUmemAllocationProp properties_of(int ordinal) {
 
 Uuid uuid_of(int ordinal) {
   cudaDeviceProp properties{};
-  check(cudaGetDeviceProperties(&properties, ordinal), "asking for a device's properties");
+  require(cudaGetDeviceProperties(&properties, ordinal), "asking for a device's properties");
   Uuid uuid;
   std::copy_n(properties.uuid.bytes, uuid.size(), uuid.begin());
   return uuid;
@@ -52,7 +52,7 @@ std::size_t arena_bytes_of(int ordinal) {
   const CurrentDevice current(ordinal);
   std::size_t free = 0;
   std::size_t total = 0;
-  check(cudaMemGetInfo(&free, &total), "asking for a device's memory");
+  require(cudaMemGetInfo(&free, &total), "asking for a device's memory");
   // Twice over, so that fragmentation does not matter: it costs addresses only.
   return std::bit_ceil(2 * total);
 }
@@ -85,9 +85,9 @@ class Registry {
 std::shared_ptr<Reservation> reserve_for(int ordinal) {
   require_device(ordinal);
   int supported = 0;
-  check(driver().device_get_attribute(
-            &supported, CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED, ordinal),
-        "asking what a device can share");
+  require(driver().device_get_attribute(
+              &supported, CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED, ordinal),
+          "asking what a device can share");
   if (supported == 0) {
     throw Error(ErrorCode::unsupported,
                 fmt::format("cuda:{} cannot share memory through descriptors", ordinal));
@@ -100,8 +100,8 @@ std::shared_ptr<Reservation> reserve_for(int ordinal) {
 }  // namespace
 
 Reservation::Reservation(std::size_t bytes) : bytes_(bytes) {
-  check(driver().address_reserve(&base_, bytes, 0, 0, 0),
-        fmt::format("reserving {} bytes of GPU addresses", bytes));
+  require(driver().address_reserve(&base_, bytes, 0, 0, 0),
+          fmt::format("reserving {} bytes of GPU addresses", bytes));
 }
 
 Reservation::~Reservation() {
@@ -128,7 +128,7 @@ bool Reservation::holds(Range range) const noexcept {
 void Reservation::map(Range range, CUmemGenericAllocationHandle handle, int home) {
   const CUresult status = driver().map(base_ + range.offset, range.bytes, 0, handle, 0);
   driver().release(handle);  // the mapping keeps the memory
-  check(status, "mapping GPU memory");
+  require(status, "mapping GPU memory");
   mapped_.emplace(range.offset, range.bytes);
   const int devices = device_count();
   for (int i = 0; i < devices; ++i) {
@@ -136,7 +136,7 @@ void Reservation::map(Range range, CUmemGenericAllocationHandle handle, int home
     access.location = {CU_MEM_LOCATION_TYPE_DEVICE, {i}};
     access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
     const CUresult granted = driver().set_access(base_ + range.offset, range.bytes, &access, 1);
-    if (i == home) check(granted, "opening GPU memory to its device");
+    if (i == home) require(granted, "opening GPU memory to its device");
   }
 }
 
@@ -149,10 +149,10 @@ CudaArena::CudaArena(State& state, int ordinal, std::shared_ptr<Reservation> res
       uuid_(uuid_of(ordinal)),
       reservation_(std::move(reservation)) {
   const CUmemAllocationProp properties = properties_of(ordinal);
-  check(driver().granularity(&granularity_, &properties, CU_MEM_ALLOC_GRANULARITY_RECOMMENDED),
-        "asking for the granularity of GPU memory");
+  require(driver().granularity(&granularity_, &properties, CU_MEM_ALLOC_GRANULARITY_RECOMMENDED),
+          "asking for the granularity of GPU memory");
   const CurrentDevice current(ordinal);
-  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  require(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
 }
 
 CudaArena::~CudaArena() {
@@ -183,8 +183,8 @@ void CudaArena::commit(Range range) {
 void CudaArena::grow(Range hole) {
   const CUmemAllocationProp properties = properties_of(ordinal_);
   CUmemGenericAllocationHandle handle = 0;
-  check(driver().create(&handle, hole.bytes, &properties, 0),
-        fmt::format("{} bytes asked of cuda:{}", hole.bytes, ordinal_));
+  require(driver().create(&handle, hole.bytes, &properties, 0),
+          fmt::format("{} bytes asked of cuda:{}", hole.bytes, ordinal_));
   try {
     hand_out(handle, hole);
   } catch (...) {
@@ -198,8 +198,8 @@ void CudaArena::grow(Range hole) {
 void CudaArena::hand_out(CUmemGenericAllocationHandle handle, Range range) {
   if (!state_.parcels().between_processes()) return;
   int fd = -1;
-  check(driver().export_handle(&fd, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0),
-        "exporting GPU memory");
+  require(driver().export_handle(&fd, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0),
+          "exporting GPU memory");
   const UniqueFd descriptor(fd);
   const Label label{uuid_, bytes(), range.offset, range.bytes};
   const auto refused = state_.parcels().give(descriptor.get(),
@@ -219,8 +219,8 @@ void CudaArena::hand_out(CUmemGenericAllocationHandle handle, Range range) {
 
 void CudaArena::zero(Range range) {
   const CurrentDevice current(ordinal_);
-  check(cudaMemsetAsync(base() + range.offset, 0, range.bytes, stream_), "clearing GPU memory");
-  check(cudaStreamSynchronize(stream_), "clearing GPU memory");
+  require(cudaMemsetAsync(base() + range.offset, 0, range.bytes, stream_), "clearing GPU memory");
+  require(cudaStreamSynchronize(stream_), "clearing GPU memory");
 }
 
 CudaMemory::CudaMemory(State& state) : state_(state) {
@@ -261,7 +261,7 @@ bool CudaMemory::take(const Parcel& parcel) {
     if (reservation->bytes() != label.arena_bytes) return false;
     CUmemGenericAllocationHandle handle = 0;
     const auto descriptor = static_cast<std::intptr_t>(parcel.descriptor.get());
-    check(
+    require(
         driver().import_handle(
             &handle, reinterpret_cast<void*>(descriptor), CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR),
         "importing a peer's GPU memory");

@@ -1,0 +1,546 @@
+#include "transport/cuda/channel.h"
+
+#include "muster/error.h"
+#include "transport/cuda/kernels.h"
+#include "transport/cuda/pinned.h"
+#include "transport/cuda/streams.h"
+#include "transport/shm/endpoint.h"
+#include "transport/shm/failure.h"
+#include "transport/shm/terms.h"
+#include "world/cuda/memory.h"
+#include "world/liveness.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+namespace muster::transport::cuda {
+
+namespace {
+
+using world::cuda::CudaArena;
+using world::cuda::CudaMemory;
+using world::cuda::CurrentDevice;
+using world::cuda::require;
+
+// How long to wait for kernels of a failed communicator. They look around every few microseconds.
+constexpr auto longest_draining = std::chrono::milliseconds(20);
+
+// Output places remembered before those of calls that have ended are forgotten.
+constexpr std::size_t most_offers = 64;
+
+// What a member tells the others when the communicator is made.
+struct Introduction {
+  static constexpr std::uint32_t current_layout = 1;
+
+  std::uint32_t layout = current_layout;
+  std::uint32_t members = 0;
+  std::uint64_t control_offset = 0;  // in the host's arena
+  std::uint64_t device_offset = 0;   // in the device's
+  std::uint64_t multiprocessors = 0;
+  world::cuda::Reach reach;
+};
+
+// What the host needs of shm's control memory: to fail and to end. Its headers travel on the GPU.
+std::size_t host_control_bytes(int members) {
+  return sizeof(shm::Doorbell) + sizeof(shm::FailureRecord) +
+         static_cast<std::size_t>(members) * sizeof(shm::PeerWords);
+}
+
+int multiprocessors_of(int ordinal) {
+  int count = 0;
+  require(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, ordinal),
+          "asking for a device's multiprocessors");
+  return count;
+}
+
+class CudaChannel : public Channel, private world::Listener {
+ public:
+  CudaChannel(std::shared_ptr<world::State> state,
+              const Group& group,
+              const CommunicatorOptions& options)
+      : endpoint_{.state = std::move(state),
+                  .group = group,
+                  .timeout = options.timeout,
+                  .self = 0,
+                  .controls =
+                      std::vector<shm::ControlView>(static_cast<std::size_t>(group.size()))},
+        ordinal_(options.device.ordinal()),
+        memory_(static_cast<CudaMemory&>(endpoint_.state->device_memory())),
+        arena_(memory_.arena(ordinal_)),
+        layout_(Layout::of(checked_size(group))),
+        stream_user_(endpoint_.state.get()),
+        mapped_(allocate_pinned(Mapped::bytes(group.size()))),
+        control_(endpoint_.state->arena().allocate(host_control_bytes(group.size()), true)) {
+    endpoint_.self = *group.position(endpoint_.state->rank());
+    endpoint_.controls[static_cast<std::size_t>(endpoint_.self)] = {
+        endpoint_.state->arena().base() + control_.offset, group.size()};
+    try {
+      const CurrentDevice current(ordinal_);
+      require(load_kernels(), "loading muster's kernels");
+      require(cudaEventCreateWithFlags(&last_, cudaEventDisableTiming), "making an event");
+      device_control_ = arena_.allocate(layout_.bytes(), true);
+    } catch (...) {
+      if (last_ != nullptr) cudaEventDestroy(last_);
+      endpoint_.state->arena().free(control_);
+      throw;
+    }
+  }
+
+  // Kernels of captured graphs have ended: the communicator outlives its graphs.
+  ~CudaChannel() override {
+    if (!endpoint_.state->in_own_process()) return;
+    if (failures_) {
+      endpoint_.state->liveness().remove(*this);
+      leave();
+      failures_->keep_from_peers(endpoint_.state->arena(), control_);
+      failures_->keep_from_peers(arena_, device_control_);
+    }
+    cudaEventDestroy(last_);
+    endpoint_.state->arena().free(control_);
+    arena_.free(device_control_);
+  }
+
+  std::vector<std::byte> introduction() const override {
+    const Introduction introduction{
+        .members = static_cast<std::uint32_t>(endpoint_.size()),
+        .control_offset = control_.offset,
+        .device_offset = device_control_.offset,
+        .multiprocessors = static_cast<std::uint64_t>(multiprocessors_of(ordinal_)),
+        .reach = arena_.reach()};
+    std::vector<std::byte> bytes(sizeof introduction);
+    std::memcpy(bytes.data(), &introduction, sizeof introduction);
+    return bytes;
+  }
+
+  void connect(std::span<const std::vector<std::byte>> introductions) override {
+    std::vector<Introduction> members;
+    for (int i = 0; i < endpoint_.size(); ++i) {
+      members.push_back(i == endpoint_.self ? own_introduction()
+                                            : read(i, introductions[static_cast<std::size_t>(i)]));
+      connect(i, members.back());
+    }
+    blocks_at_most_ = blocks_for(members);
+    arguments_.self = endpoint_.self;
+    arguments_.size = endpoint_.size();
+    arguments_.layout = layout_;
+    arguments_.timeout_ns = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(
+            std::min<std::chrono::milliseconds>(endpoint_.timeout, std::chrono::hours(24 * 3650)))
+            .count());
+    arguments_.mapped = &mapped();
+    failures_.emplace(endpoint_);
+    endpoint_.state->liveness().add(*this);
+    tell_kernels();
+  }
+
+  void prepare(const Gather& given) override {
+    const Calling calling(*this);
+    Gather gather = given;
+    if (gather.outer <= 1) gather.shard_stride = gather.output_stride = 0;  // of no row to another
+    const auto output =
+        find("output", gather.output, gather.outer, gather.output_stride, gather.output_row_bytes);
+    const auto shard =
+        find("shard", gather.shard, gather.outer, gather.shard_stride, gather.shard_row_bytes);
+    const auto offset = [](const auto& range) {
+      return range ? std::optional(range->offset) : std::nullopt;
+    };
+    output_ = output;
+    shard_ = shard;
+    arguments_.header = shm::make_header(gather, offset(shard), offset(output));
+    arguments_.header.in_outbox = 0;  // packets or rows: all members choose alike
+    arguments_.shard = gather.shard;
+    arguments_.output = gather.output;
+    arguments_.shard_stride = gather.shard_stride;
+    arguments_.output_stride = gather.output_stride;
+    arguments_.outer = gather.outer;
+    grid_ = choose_grid(gather.outer * gather.output_row_bytes, endpoint_.size(), blocks_at_most_);
+  }
+
+  void all_gather(Stream stream) override {
+    const Calling calling(*this);
+    throw_failure();
+    refuse_quarantined("output", output_);
+    refuse_quarantined("shard", shard_);
+    const std::uint64_t number = stream_user_.claim(stream);
+    const CurrentDevice current(ordinal_);
+    auto* const handle = static_cast<cudaStream_t>(stream.handle());
+    cudaStreamCaptureStatus capture{};
+    require(cudaStreamIsCapturing(handle, &capture), "asking whether a stream is captured");
+    const bool captured = capture != cudaStreamCaptureStatusNone;
+    offer_output(captured);
+    if (!captured && launched_ && number != last_stream_) {
+      require(cudaStreamWaitEvent(handle, last_, 0), "ordering two streams");
+    }
+    require(launch(arguments_, grid_, handle), "launching a gather");
+    if (captured) return;
+    require(cudaEventRecord(last_, handle), "recording an event");
+    launched_ = true;
+    last_stream_ = number;
+  }
+
+  void check() override {
+    const Calling calling(*this);
+    throw_failure();
+  }
+
+  void abort(std::string_view text) override {
+    failures_->announce(
+        Error(ErrorCode::peer_lost,
+              fmt::format(
+                  "{}: rank {} aborted: {}", endpoint_.operation(), endpoint_.state->rank(), text),
+              endpoint_.state->rank()));
+    tell_kernels();
+  }
+
+  std::size_t control_bytes() const noexcept override {
+    return control_.bytes + layout_.control_bytes() + Mapped::bytes(endpoint_.size());
+  }
+
+ private:
+  // A calling thread, alone but for the watcher, which comes in for a moment after a failure.
+  class Calling {
+   public:
+    explicit Calling(CudaChannel& channel) : channel_(channel) {
+      if (channel.calling_.exchange(true)) {
+        throw Error(ErrorCode::invalid_argument,
+                    "all_gather: another thread is in a call on this communicator");
+      }
+      channel_.inside_.lock();
+    }
+    ~Calling() {
+      channel_.inside_.unlock();
+      channel_.calling_.store(false);
+    }
+    Calling(const Calling&) = delete;
+    Calling& operator=(const Calling&) = delete;
+
+   private:
+    CudaChannel& channel_;
+  };
+
+  static int checked_size(const Group& group) {
+    if (group.size() > most_members) {
+      throw Error(ErrorCode::unsupported,
+                  fmt::format("a communicator on GPUs has at most {} members, this group has {}",
+                              most_members,
+                              group.size()));
+    }
+    return group.size();
+  }
+
+  Mapped& mapped() const noexcept { return *reinterpret_cast<Mapped*>(mapped_.get()); }
+
+  // -- Meeting
+  // -------------------------------------------------------------------------------------
+
+  Introduction own_introduction() const {
+    Introduction own;
+    std::memcpy(&own, introduction().data(), sizeof own);
+    return own;
+  }
+
+  Introduction read(int i, const std::vector<std::byte>& bytes) const {
+    Introduction theirs;
+    if (bytes.size() == sizeof theirs) std::memcpy(&theirs, bytes.data(), sizeof theirs);
+    const auto lies_in = [](std::uint64_t offset, std::size_t size, std::uint64_t arena) {
+      return offset % alignof(Own) == 0 && offset <= arena && arena - offset >= size;
+    };
+    const std::size_t host_arena = endpoint_.state->arena_of(endpoint_.group[i]).bytes();
+    if (bytes.size() != sizeof theirs || theirs.layout != Introduction::current_layout ||
+        theirs.members != static_cast<std::uint32_t>(endpoint_.size()) ||
+        !lies_in(theirs.control_offset, host_control_bytes(endpoint_.size()), host_arena) ||
+        !lies_in(theirs.device_offset, layout_.bytes(), theirs.reach.bytes)) {
+      throw Error(
+          ErrorCode::mismatch,
+          fmt::format("Communicator on group {}: rank {} has another layout of control memory "
+                      "than rank {}",
+                      endpoint_.group.to_string(),
+                      endpoint_.group[i],
+                      endpoint_.state->rank()),
+          endpoint_.group[i]);
+    }
+    return theirs;
+  }
+
+  void connect(int i, const Introduction& theirs) {
+    const int rank = endpoint_.group[i];
+    std::byte* const base =
+        i == endpoint_.self ? arena_.base() : memory_.base_of(rank, theirs.reach, ordinal_);
+    arguments_.members[i] = {base + theirs.device_offset, base, theirs.reach.bytes};
+    endpoint_.controls[static_cast<std::size_t>(i)] = {
+        endpoint_.state->arena_of(rank).base() + theirs.control_offset, endpoint_.size()};
+  }
+
+  // A GPU that several members share has to hold all of their blocks at once, and leave half of
+  // itself to other communicators and to the application.
+  static int blocks_for(const std::vector<Introduction>& members) {
+    std::uint64_t fewest = most_blocks * 2;
+    std::uint64_t sharing = 2;
+    for (const Introduction& member : members) {
+      const auto alike = std::count_if(members.begin(), members.end(), [&](const auto& other) {
+        return other.reach.device == member.reach.device;
+      });
+      sharing = std::max(sharing, static_cast<std::uint64_t>(alike));
+      fewest = std::min(fewest, member.multiprocessors);
+    }
+    return static_cast<int>(
+        std::clamp<std::uint64_t>(fewest / sharing, 1, std::uint64_t{most_blocks}));
+  }
+
+  // -- Arguments
+  // -----------------------------------------------------------------------------------
+
+  // Where a tensor lies in this rank's arena, if it does. Throws invalid_argument for memory that
+  // the device cannot reach.
+  std::optional<world::Range> find(std::string_view what,
+                                   const void* data,
+                                   std::size_t outer,
+                                   std::size_t stride,
+                                   std::size_t row_bytes) const {
+    const std::size_t bytes = outer == 0 || row_bytes == 0 ? 0 : (outer - 1) * stride + row_bytes;
+    if (bytes == 0) return std::nullopt;
+    if (const auto offset = arena_.offset_of(data, bytes)) return world::Range{*offset, bytes};
+    cudaPointerAttributes attributes{};
+    cudaPointerGetAttributes(&attributes, data);
+    cudaGetLastError();
+    const bool elsewhere = attributes.type == cudaMemoryTypeDevice && attributes.device != ordinal_;
+    if (attributes.devicePointer == nullptr || elsewhere) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("all_gather: the {} is not memory that cuda:{} can reach; it {}",
+                              what,
+                              ordinal_,
+                              elsewhere ? fmt::format("lies on cuda:{}", attributes.device)
+                                        : std::string("is ordinary memory of the host")));
+    }
+    return std::nullopt;
+  }
+
+  void refuse_quarantined(std::string_view what, const std::optional<world::Range>& range) {
+    if (!range || !arena_.any_quarantined()) return;
+    if (const auto rank = arena_.holder(*range)) {
+      throw Error(
+          ErrorCode::invalid_argument,
+          fmt::format(
+              "{}: the {} lies in memory that rank {} could still write, since a gather "
+              "that it did not finish has failed; use other memory until it answers or dies",
+              endpoint_.operation(),
+              what,
+              *rank),
+          *rank);
+    }
+  }
+
+  // Remembers where peers may write, for the case that the communicator fails.
+  void offer_output(bool captured) {
+    if (!output_) return;
+    const auto same = [&](const Offer& offer) {
+      return offer.range.offset == output_->offset && offer.range.bytes == output_->bytes;
+    };
+    const auto known = std::find_if(offers_.begin(), offers_.end(), same);
+    if (known != offers_.end()) {
+      known->captured |= captured;
+      return;
+    }
+    if (!captured && offers_.size() >= most_offers && cudaEventQuery(last_) == cudaSuccess) {
+      std::erase_if(offers_, [](const Offer& offer) { return !offer.captured; });
+    }
+    offers_.push_back({*output_, captured});
+  }
+
+  // -- Failure
+  // -------------------------------------------------------------------------------------
+
+  Reason reason() const noexcept {
+    return static_cast<Reason>(std::atomic_ref(mapped().reason).load(std::memory_order_acquire));
+  }
+
+  void throw_failure() {
+    if (!failures_->failed() && reason() == Reason::none) return;
+    failures_->announce(reported());
+    settle();
+    throw failures_->recorded();
+  }
+
+  // What the kernel that gave up has found.
+  Error reported() const {
+    const std::uint32_t members = mapped().members;
+    std::vector<int> ranks;
+    for (int i = 0; i < endpoint_.size(); ++i) {
+      if ((members >> i & 1) != 0) ranks.push_back(endpoint_.group[i]);
+    }
+    if (failures_->failed()) return failures_->recorded();
+    if (reason() == Reason::mismatch) return reported_mismatch();
+    if (reason() == Reason::lost && !ranks.empty()) {
+      return failures_->reason_of_end(*endpoint_.group.position(ranks.front()));
+    }
+    if (reason() == Reason::timeout && !ranks.empty()) {
+      return Error(ErrorCode::timeout,
+                   fmt::format("{}: rank {} waited {} ms in vain for rank {}",
+                               endpoint_.operation(),
+                               endpoint_.state->rank(),
+                               endpoint_.timeout.count(),
+                               fmt::join(ranks, ", rank ")),
+                   ranks.front());
+    }
+    return Error(ErrorCode::peer_lost, endpoint_.operation() + ": the communicator has failed");
+  }
+
+  Error reported_mismatch() const {
+    const auto size = static_cast<std::size_t>(endpoint_.size());
+    std::vector<Header> headers(size);
+    std::vector<std::size_t> arenas(size);
+    std::vector<std::size_t> row_offsets(size);
+    for (std::size_t i = 0; i < size; ++i) {
+      std::memcpy(
+          static_cast<void*>(&headers[i]), reinterpret_cast<const Header*>(&mapped() + 1) + i, sizeof(Header));
+      arenas[i] = arguments_.members[i].arena_bytes;
+    }
+    try {
+      shm::check_terms(endpoint_, headers, mapped().outer, arenas, row_offsets);
+    } catch (const Error& error) {
+      return error;
+    }
+    return Error(ErrorCode::mismatch, endpoint_.operation() + ": the members' headers disagree");
+  }
+
+  // Tells kernels that wait what has become of the others.
+  void tell_kernels() noexcept {
+    std::uint32_t ended = 0;
+    endpoint_.for_each_peer([&](int i) {
+      if (endpoint_.ended(i)) ended |= std::uint32_t{1} << i;
+    });
+    std::atomic_ref(mapped().ended).store(ended, std::memory_order_seq_cst);
+    if (failures_->failed()) std::atomic_ref(mapped().failed).store(1, std::memory_order_seq_cst);
+  }
+
+  // On the watcher thread. Where there is no call, ends this side of a failed communicator, so that
+  // its peers need not wait for the next one.
+  void attention() noexcept override {
+    tell_kernels();
+    if (!failures_->failed() || !inside_.try_lock()) return;
+    try {
+      settle();
+    } catch (const std::exception&) {  // the device is lost, and this side with it
+    }
+    inside_.unlock();
+  }
+
+  // Sees to it that no kernel of this member writes any more, says so, and keeps what a peer that
+  // has not said so could still write out of use.
+  void settle() {
+    if (settled_ || !stop_kernels(longest_draining)) return;
+    failures_->end();
+    ring_peers();
+    if (!failures_->wait_for_peers_to_end()) keep_offers();
+    settled_ = true;
+  }
+
+  void keep_offers() {
+    for (const Offer& offer : offers_) failures_->keep_from_peers(arena_, offer.range);
+  }
+
+  void ring_peers() {
+    endpoint_.for_each_peer(
+        [&](int i) { world::ring_attention(endpoint_.state->control_of(endpoint_.group[i])); });
+  }
+
+  // From here on kernels return at once; those that wait see it within microseconds.
+  bool stop_kernels(std::chrono::milliseconds patience) {
+    const CurrentDevice current(ordinal_);
+    const RelaxedCapture relaxed;
+    std::atomic_ref(mapped().failed).store(1, std::memory_order_seq_cst);
+    auto* const own = reinterpret_cast<Own*>(arguments_.members[endpoint_.self].control);
+    const cudaStream_t stream = arena_.service_stream();
+    require(cudaMemcpyAsync(
+                &own->failed, &mapped().failed, sizeof own->failed, cudaMemcpyHostToDevice, stream),
+            "stopping kernels");
+    const auto deadline = world::Clock::now() + patience;
+    for (int idle = 0; idle < 2;) {
+      require(cudaMemcpyAsync(&mapped().own, own, sizeof(Own), cudaMemcpyDeviceToHost, stream),
+              "looking at kernels");
+      require(cudaStreamSynchronize(stream), "looking at kernels");
+      idle = mapped().own.started == mapped().own.calls ? idle + 1 : 0;
+      if (idle < 2 && world::Clock::now() > deadline) return false;
+    }
+    return true;
+  }
+
+  // What the destructor does while peers may still be at work.
+  void leave() {
+    try {
+      const RelaxedCapture relaxed;
+      const bool in_flight = launched_ && cudaEventQuery(last_) != cudaSuccess;
+      const bool stopped = stop_kernels(endpoint_.timeout + longest_draining);
+      if (launched_) cudaEventSynchronize(last_);
+      if (stopped) failures_->end();
+      if (in_flight) keep_offers();
+    } catch (const std::exception&) {
+      failures_->end();  // no kernel runs on a device that is lost
+    }
+    ring_peers();
+  }
+
+  // Lets this thread query and copy though another captures a graph in the mode that forbids it.
+  class RelaxedCapture {
+   public:
+    RelaxedCapture() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+    ~RelaxedCapture() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+    RelaxedCapture(const RelaxedCapture&) = delete;
+    RelaxedCapture& operator=(const RelaxedCapture&) = delete;
+
+   private:
+    cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+  };
+
+  struct Offer {
+    world::Range range;
+    bool captured;  // and so may be written whenever the graph is launched
+  };
+
+  shm::Endpoint endpoint_;  // the host's half: how members fail, and end
+  const int ordinal_;
+  CudaMemory& memory_;
+  CudaArena& arena_;
+  const Layout layout_;
+  StreamUser stream_user_;
+  const Pinned mapped_;
+  const world::Range control_;
+  world::Range device_control_;
+  cudaEvent_t last_ = nullptr;  // behind the last gather that was not captured
+  int blocks_at_most_ = 1;
+  std::optional<shm::Failures> failures_;  // once connected
+
+  std::atomic<bool> calling_ = false;
+  std::mutex inside_;
+  bool launched_ = false;
+  std::uint64_t last_stream_ = 0;
+  bool settled_ = false;
+  std::vector<Offer> offers_;
+
+  // Of the prepared gather.
+  std::optional<world::Range> output_;  // where it lies in the arena
+  std::optional<world::Range> shard_;
+  Arguments arguments_{};
+  Grid grid_;
+};
+
+}  // namespace
+
+bool serves(Device device) {
+  return device.kind() == Device::Kind::cuda;
+}
+
+std::unique_ptr<Channel> open(std::shared_ptr<world::State> state,
+                              const Group& group,
+                              const CommunicatorOptions& options) {
+  return std::make_unique<CudaChannel>(std::move(state), group, options);
+}
+
+}  // namespace muster::transport::cuda

@@ -1,0 +1,28 @@
+// The kernels of a gather.
+#pragma once
+
+#include "transport/cuda/control.h"
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+
+namespace muster::transport::cuda {
+
+// How a gather is run. All members choose the same, by what all know before they talk: the size of
+// the output, and the communicator.
+struct Grid {
+  bool packed = false;  // sections travel as packets
+  int blocks = 1;
+  int threads = threads_a_block;
+};
+
+// `blocks_at_most` keeps the blocks of all members that share a GPU resident at once.
+Grid choose_grid(std::size_t output_bytes, int members, int blocks_at_most);
+
+// Brings the kernels to the current device, so that no gather has to.
+cudaError_t load_kernels();
+
+cudaError_t launch(const Arguments& arguments, const Grid& grid, cudaStream_t stream);
+
+}  // namespace muster::transport::cuda

@@ -1,0 +1,31 @@
+// Which rank uses which stream.
+#pragma once
+
+#include "muster/device.h"
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+namespace muster::transport::cuda {
+
+// The rank whose work a stream carries. Ranks that are threads of one process must not share one: a
+// gather of the second would wait behind that of the first, which waits for it. Thread-safe.
+class StreamUser {
+ public:
+  explicit StreamUser(const void* rank) : rank_(rank) {}
+  ~StreamUser();
+  StreamUser(const StreamUser&) = delete;
+  StreamUser& operator=(const StreamUser&) = delete;
+
+  // The stream, and its number, which no other stream of the process ever has. Throws
+  // invalid_argument for the legacy default stream, which waits for all others, and for a stream
+  // that another rank uses.
+  std::uint64_t claim(Stream stream);
+
+ private:
+  const void* rank_;
+  std::uint64_t last_ = 0;  // claimed before
+};
+
+}  // namespace muster::transport::cuda
