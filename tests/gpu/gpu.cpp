@@ -1,0 +1,84 @@
+#include "gpu/gpu.h"
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+namespace muster::test {
+
+void require_cuda(cudaError_t status) {
+  if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
+}
+
+bool have_gpu() {
+  ::setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 1);
+  ::setenv("CUDA_MODULE_LOADING", "EAGER", 1);
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  return status == cudaSuccess && count > 0;
+}
+
+OwnStream::OwnStream() {
+  require_cuda(cudaSetDevice(0));
+  require_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+}
+
+Gathering::Gathering(World& world, const OwnStream& stream, std::int64_t bytes)
+    : world_(world),
+      stream_(stream),
+      bytes_(bytes),
+      shard_(world.allocate(static_cast<std::size_t>(bytes), Device::cuda(0))),
+      full_(world.allocate(static_cast<std::size_t>(bytes * world.size()), Device::cuda(0))) {}
+
+void Gathering::fill(int round) {
+  require_cuda(cudaMemsetAsync(
+      shard_.data(), round + 7 * world_.rank(), static_cast<std::size_t>(bytes_), stream_.get()));
+}
+
+void Gathering::enqueue(Communicator& communicator) {
+  communicator.all_gather({shard_.data(), DataType::uint8, {bytes_}},
+                          {full_.data(), DataType::uint8, {bytes_ * world_.size()}},
+                          0,
+                          stream_.handle());
+}
+
+void Gathering::expect(int round) {
+  std::vector<std::uint8_t> seen(full_.size());
+  require_cuda(cudaMemcpyAsync(
+      seen.data(), full_.data(), seen.size(), cudaMemcpyDeviceToHost, stream_.get()));
+  stream_.wait();
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    const auto rank = static_cast<int>(i / static_cast<std::size_t>(bytes_));
+    require(seen[i] == static_cast<std::uint8_t>(round + 7 * rank),
+            "byte " + std::to_string(i) + " is wrong in round " + std::to_string(round));
+  }
+}
+
+CommunicatorOptions on_gpu(std::string tag, std::chrono::milliseconds timeout) {
+  return {.timeout = timeout, .tag = std::move(tag), .device = Device::cuda(0)};
+}
+
+void as_threads(int ranks, const std::function<void(World&)>& act) {
+  std::vector<World> worlds = World::threads(ranks);
+  std::vector<std::string> failures(worlds.size());
+  std::vector<std::thread> threads;
+  for (std::size_t r = 0; r < worlds.size(); ++r) {
+    threads.emplace_back([&, r] {
+      try {
+        act(worlds[r]);
+      } catch (const std::exception& error) {
+        failures[r] = error.what();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (std::size_t r = 0; r < failures.size(); ++r) {
+    if (!failures[r].empty()) {
+      throw std::runtime_error("rank " + std::to_string(r) + ": " + failures[r]);
+    }
+  }
+}
+
+}  // namespace muster::test

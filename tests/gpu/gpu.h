@@ -1,0 +1,66 @@
+// Ranks as threads that share the first GPU, and memory to gather there.
+#pragma once
+
+#include "support/require.h"
+
+#include <muster/muster.h>
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace muster::test {
+
+// Throws unless a call of CUDA's has succeeded.
+void require_cuda(cudaError_t status);
+
+// Does this machine have a GPU? Sets what CUDA reads when it starts: each stream its own queue, and
+// no module loaded while a kernel waits.
+bool have_gpu();
+
+// A stream that waits for no other.
+class OwnStream {
+ public:
+  OwnStream();
+  ~OwnStream() { cudaStreamDestroy(stream_); }
+  OwnStream(const OwnStream&) = delete;
+  OwnStream& operator=(const OwnStream&) = delete;
+
+  cudaStream_t get() const { return stream_; }
+  Stream handle() const { return Stream(stream_); }
+  void wait() const { require_cuda(cudaStreamSynchronize(stream_)); }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+// A rank that gathers bytes: `bytes` of each member into a Buffer.
+class Gathering {
+ public:
+  Gathering(World& world, const OwnStream& stream, std::int64_t bytes);
+
+  // Fills the shard for a round, on the stream.
+  void fill(int round);
+  void enqueue(Communicator& communicator);
+  // Waits, and throws unless the output is that of a round.
+  void expect(int round);
+
+ private:
+  World& world_;
+  const OwnStream& stream_;
+  const std::int64_t bytes_;
+  Buffer shard_;
+  Buffer full_;
+};
+
+// What a rank's communicators are made with.
+CommunicatorOptions on_gpu(std::string tag,
+                           std::chrono::milliseconds timeout = World::default_timeout);
+
+// Acts as every rank of a world of threads; throws what the first of them throws.
+void as_threads(int ranks, const std::function<void(World&)>& act);
+
+}  // namespace muster::test
