@@ -168,21 +168,17 @@ class CudaChannel : public Channel, private world::Listener {
     throw_failure();
     refuse_quarantined("output", output_);
     refuse_quarantined("shard", shard_);
-    const std::uint64_t number = stream_user_.claim(stream);
+    refuse_legacy(stream);
     const CurrentDevice current(ordinal_);
     auto* const handle = static_cast<cudaStream_t>(stream.handle());
     cudaStreamCaptureStatus capture{};
     require(cudaStreamIsCapturing(handle, &capture), "asking whether a stream is captured");
-    const bool captured = capture != cudaStreamCaptureStatusNone;
-    offer_output(captured);
-    if (!captured && launched_ && number != last_stream_) {
-      require(cudaStreamWaitEvent(handle, last_, 0), "ordering two streams");
+    if (capture == cudaStreamCaptureStatusNone) {
+      run(handle);
+    } else {
+      offer_output(true);
+      require(launch(arguments_, grid_, handle), "capturing a gather");
     }
-    require(launch(arguments_, grid_, handle), "launching a gather");
-    if (captured) return;
-    require(cudaEventRecord(last_, handle), "recording an event");
-    launched_ = true;
-    last_stream_ = number;
   }
 
   void check() override {
@@ -237,8 +233,7 @@ class CudaChannel : public Channel, private world::Listener {
 
   Mapped& mapped() const noexcept { return *reinterpret_cast<Mapped*>(mapped_.get()); }
 
-  // -- Meeting
-  // -------------------------------------------------------------------------------------
+  // Meeting.
 
   Introduction own_introduction() const {
     Introduction own;
@@ -294,8 +289,7 @@ class CudaChannel : public Channel, private world::Listener {
         std::clamp<std::uint64_t>(fewest / sharing, 1, std::uint64_t{most_blocks}));
   }
 
-  // -- Arguments
-  // -----------------------------------------------------------------------------------
+  // Arguments.
 
   // Where a tensor lies in this rank's arena, if it does. Throws invalid_argument for memory that
   // the device cannot reach.
@@ -354,16 +348,37 @@ class CudaChannel : public Channel, private world::Listener {
     offers_.push_back({*output_, captured});
   }
 
-  // -- Failure
-  // -------------------------------------------------------------------------------------
+  // Behind the last gather, also where that is on another stream.
+  void run(cudaStream_t stream) {
+    const std::uint64_t number = stream_user_.claim(stream);
+    offer_output(false);
+    if (launched_ && number != last_stream_) {
+      require(cudaStreamWaitEvent(stream, last_, 0), "ordering two streams");
+    }
+    require(launch(arguments_, grid_, stream), "launching a gather");
+    require(cudaEventRecord(last_, stream), "recording an event");
+    launched_ = true;
+    last_stream_ = number;
+  }
+
+  // Failure.
 
   Reason reason() const noexcept {
     return static_cast<Reason>(std::atomic_ref(mapped().reason).load(std::memory_order_acquire));
   }
 
+  // A member that has found a failure itself tells that once, as in any call; what all share is
+  // what it throws from then on.
   void throw_failure() {
     if (!failures_->failed() && reason() == Reason::none) return;
-    failures_->announce(reported());
+    const bool found = reason() == Reason::mismatch || reason() == Reason::timeout;
+    if (found && !std::exchange(told_, true)) {
+      const Error error = reported();
+      failures_->announce(error);
+      settle();
+      throw error;
+    }
+    if (!failures_->failed()) failures_->announce(reported());
     settle();
     throw failures_->recorded();
   }
@@ -375,7 +390,6 @@ class CudaChannel : public Channel, private world::Listener {
     for (int i = 0; i < endpoint_.size(); ++i) {
       if ((members >> i & 1) != 0) ranks.push_back(endpoint_.group[i]);
     }
-    if (failures_->failed()) return failures_->recorded();
     if (reason() == Reason::mismatch) return reported_mismatch();
     if (reason() == Reason::lost && !ranks.empty()) {
       return failures_->reason_of_end(*endpoint_.group.position(ranks.front()));
@@ -398,8 +412,9 @@ class CudaChannel : public Channel, private world::Listener {
     std::vector<std::size_t> arenas(size);
     std::vector<std::size_t> row_offsets(size);
     for (std::size_t i = 0; i < size; ++i) {
-      std::memcpy(
-          static_cast<void*>(&headers[i]), reinterpret_cast<const Header*>(&mapped() + 1) + i, sizeof(Header));
+      std::memcpy(static_cast<void*>(&headers[i]),
+                  reinterpret_cast<const Header*>(&mapped() + 1) + i,
+                  sizeof(Header));
       arenas[i] = arguments_.members[i].arena_bytes;
     }
     try {
@@ -522,6 +537,7 @@ class CudaChannel : public Channel, private world::Listener {
   bool launched_ = false;
   std::uint64_t last_stream_ = 0;
   bool settled_ = false;
+  bool told_ = false;  // what a kernel of this member has found
   std::vector<Offer> offers_;
 
   // Of the prepared gather.

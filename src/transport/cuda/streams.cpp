@@ -30,16 +30,18 @@ StreamUser::~StreamUser() {
   if (found != users().ranks.end() && found->second == rank_) users().ranks.erase(found);
 }
 
-std::uint64_t StreamUser::claim(Stream stream) {
-  auto* const handle = static_cast<cudaStream_t>(stream.handle());
-  if (handle == nullptr || handle == cudaStreamLegacy) {
+void refuse_legacy(Stream stream) {
+  if (stream == Stream() || stream == Stream(cudaStreamLegacy)) {
     throw Error(ErrorCode::invalid_argument,
                 "all_gather: the legacy default stream waits for every other stream, also for one "
                 "that waits for this gather; pass another stream (cudaStreamPerThread, or one made "
                 "with cudaStreamNonBlocking)");
   }
+}
+
+std::uint64_t StreamUser::claim(cudaStream_t stream) {
   unsigned long long number = 0;
-  world::cuda::require(cudaStreamGetId(handle, &number), "asking for a stream's number");
+  world::cuda::require(cudaStreamGetId(stream, &number), "asking for a stream's number");
   if (number == last_) return number;
   const std::lock_guard lock(users().mutex);
   const auto [user, is_new] = users().ranks.emplace(number, rank_);

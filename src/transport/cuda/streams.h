@@ -9,6 +9,9 @@
 
 namespace muster::transport::cuda {
 
+// Throws invalid_argument for the legacy default stream, which waits for all others.
+void refuse_legacy(Stream stream);
+
 // The rank whose work a stream carries. Ranks that are threads of one process must not share one: a
 // gather of the second would wait behind that of the first, which waits for it. Thread-safe.
 class StreamUser {
@@ -18,10 +21,9 @@ class StreamUser {
   StreamUser(const StreamUser&) = delete;
   StreamUser& operator=(const StreamUser&) = delete;
 
-  // The stream, and its number, which no other stream of the process ever has. Throws
-  // invalid_argument for the legacy default stream, which waits for all others, and for a stream
-  // that another rank uses.
-  std::uint64_t claim(Stream stream);
+  // A stream that is not being captured: its number, which no other stream of the process ever has.
+  // Throws invalid_argument for a stream that another rank uses.
+  std::uint64_t claim(cudaStream_t stream);
 
  private:
   const void* rank_;
