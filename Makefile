@@ -7,7 +7,7 @@ RANKS ?= 4
 WORDS ?= README.md
 
 muster := build/release/tools/muster/muster
-sources = $(shell git ls-files '*.h' '*.cpp')
+sources = $(shell git ls-files '*.h' '*.cpp' '*.cu' '*.cuh')
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26

@@ -1,0 +1,122 @@
+// The first half of a call: members exchange headers, and go on only if all agree.
+#pragma once
+
+#include "transport/cuda/call.cuh"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace muster::transport::cuda {
+
+// What the members agree on, in the block's shared memory.
+struct Terms {
+  std::uint64_t headers[most_members][header_words];
+  std::uint64_t row_offset[most_members];
+
+  __device__ const Header& header(int i) const {
+    return *reinterpret_cast<const Header*>(headers[i]);
+  }
+};
+
+inline __device__ std::uint64_t word_of(const Header& header, int word) {
+  return reinterpret_cast<const std::uint64_t*>(&header)[word];
+}
+
+// By one block.
+inline __device__ void send_headers(const Call& call) {
+  const Arguments& a = call.arguments;
+  for (int t = threadIdx.x; t < a.size * packets_a_header; t += blockDim.x) {
+    const int to = t / packets_a_header;
+    const int word = t % packets_a_header;
+    if (to == a.self || word >= header_words) continue;
+    put(call.theirs(to, a.layout.header(a.self, call.number)) + word * sizeof(Packet),
+        word_of(a.header, word),
+        call.flag32());
+  }
+}
+
+inline __device__ void receive_headers(const Call& call, Terms& terms) {
+  const Arguments& a = call.arguments;
+  for (int t = threadIdx.x; t < a.size * packets_a_header; t += blockDim.x) {
+    const int from = t / packets_a_header;
+    const int word = t % packets_a_header;
+    if (word >= header_words) continue;
+    std::uint64_t payload = word_of(a.header, word);
+    if (from != a.self) {
+      const std::byte* packet =
+          call.mine(a.layout.header(from, call.number)) + word * sizeof(Packet);
+      if (!wait(call, from, [&] { return get(packet, call.flag32(), payload); })) return;
+    }
+    terms.headers[from][word] = payload;
+  }
+}
+
+inline __device__ bool fits(std::uint64_t offset,
+                            std::uint64_t stride,
+                            std::uint64_t row_bytes,
+                            std::uint64_t outer,
+                            std::uint64_t arena_bytes) {
+  if (offset == private_memory || outer == 0 || row_bytes == 0) return true;
+  if (offset > arena_bytes || row_bytes > arena_bytes) return false;
+  if (outer > 1 && stride > arena_bytes / (outer - 1)) return false;
+  return offset + (outer - 1) * stride <= arena_bytes - row_bytes;
+}
+
+// Does member i's header go with this member's? Fills in its row offset. As shm::check_terms(),
+// which puts what this finds into words.
+inline __device__ bool agrees(const Call& call, Terms& terms, int i) {
+  const Arguments& a = call.arguments;
+  const Header& mine = a.header;
+  const Header& theirs = terms.header(i);
+  std::uint64_t offset = 0;
+  std::uint64_t sum = 0;
+  for (int j = 0; j < a.size; ++j) {
+    if (j == i) offset = sum;
+    sum += terms.header(j).row_bytes;
+    if (terms.header(j).row_bytes > mine.output_row_bytes || sum > mine.output_row_bytes) {
+      return false;
+    }
+  }
+  terms.row_offset[i] = offset;
+  const std::uint64_t arena = a.members[i].arena_bytes;
+  return word_of(mine, 0) == word_of(theirs, 0) && mine.shape_hash == theirs.shape_hash &&
+         sum == theirs.output_row_bytes &&
+         (theirs.in_place_offset == Gather::not_in_place ||
+          static_cast<std::uint64_t>(theirs.in_place_offset) == offset) &&
+         fits(theirs.shard_offset, theirs.shard_stride, theirs.row_bytes, a.outer, arena) &&
+         fits(theirs.output_offset, theirs.output_stride, theirs.output_row_bytes, a.outer, arena);
+}
+
+inline __device__ void report_mismatch(const Call& call,
+                                       const Terms& terms,
+                                       std::uint32_t members) {
+  if (atomicExch(&call.own().claimed, 1) != 0) return;
+  Mapped& report = *call.arguments.mapped;
+  auto* const headers = reinterpret_cast<std::uint64_t(*)[header_words]>(&report + 1);
+  for (int i = 0; i < call.arguments.size; ++i) {
+    for (int word = 0; word < header_words; ++word) headers[i][word] = terms.headers[i][word];
+  }
+  report.call = call.number;
+  report.members = members;
+  report.outer = call.arguments.outer;
+  __threadfence_system();
+  *const_cast<volatile std::uint32_t*>(&report.reason) =
+      static_cast<std::uint32_t>(Reason::mismatch);
+  __threadfence();
+  *const_cast<volatile std::uint32_t*>(&call.own().failed) = 1;
+}
+
+// Waits for all headers and checks them: false, for all threads of the block, when the call is
+// given up.
+inline __device__ bool agree(const Call& call, Terms& terms) {
+  receive_headers(call, terms);
+  __syncthreads();
+  if (*call.stop != 0) return false;
+  const int i = static_cast<int>(threadIdx.x);
+  const bool mismatch = i < call.arguments.size && !agrees(call, terms, i);
+  if (__syncthreads_or(mismatch) == 0) return true;
+  if (threadIdx.x == 0) report_mismatch(call, terms, 0);
+  return false;
+}
+
+}  // namespace muster::transport::cuda

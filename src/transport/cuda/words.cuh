@@ -1,0 +1,48 @@
+// Words that devices, and the host, read and write for each other.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace muster::transport::cuda {
+
+inline __device__ void put(std::byte* packet, std::uint64_t payload, std::uint32_t flag) {
+  const std::uint64_t low = std::uint64_t{flag} << 32 | (payload & 0xffffffff);
+  const std::uint64_t high = std::uint64_t{flag} << 32 | payload >> 32;
+  asm volatile("st.relaxed.sys.global.v2.b64 [%0], {%1, %2};" ::"l"(packet), "l"(low), "l"(high)
+               : "memory");
+}
+
+inline __device__ bool get(const std::byte* packet, std::uint32_t flag, std::uint64_t& payload) {
+  std::uint64_t low, high;
+  asm volatile("ld.relaxed.sys.global.v2.b64 {%0, %1}, [%2];"
+               : "=l"(low), "=l"(high)
+               : "l"(packet)
+               : "memory");
+  payload = (low & 0xffffffff) | high << 32;
+  return low >> 32 == flag && high >> 32 == flag;
+}
+
+inline __device__ void set_flag(std::byte* word, std::uint64_t value) {
+  asm volatile("st.release.sys.global.u64 [%0], %1;" ::"l"(word), "l"(value) : "memory");
+}
+
+inline __device__ std::uint64_t flag(const std::byte* word) {
+  std::uint64_t value;
+  asm volatile("ld.acquire.sys.global.u64 %0, [%1];" : "=l"(value) : "l"(word) : "memory");
+  return value;
+}
+
+inline __device__ std::uint32_t from_host(const std::uint32_t* word) {
+  std::uint32_t value;
+  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(word) : "memory");
+  return value;
+}
+
+inline __device__ std::uint64_t nanoseconds() {
+  std::uint64_t value;
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(value));
+  return value;
+}
+
+}  // namespace muster::transport::cuda
