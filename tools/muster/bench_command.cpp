@@ -1,6 +1,7 @@
 // `muster bench`
 #include "bench/all_gather.h"
 #include "bench/create.h"
+#include "bench/cuda/bench.h"
 #include "bench/mpi_launch.h"
 #include "bench/options.h"
 #include "commands.h"
@@ -117,10 +118,14 @@ Command add_all_gather(CLI::App& app, const std::vector<std::string>& arguments)
       "sections; cases that do not fit in memory are left out. Exit status 1: wrong bytes.\n\n"
       "Example:\n  muster bench all_gather -n 2 --shape 8,64128 --dim -1 --against mpi,memcpy");
   return [options, &app, arguments] {
-    const RankMain rank_main = [](World& world, const BenchOptions& o) {
-      return bench_all_gather(world, o);
+    const bool gpus = options->device == "cuda";
+    const RankMain rank_main = [gpus](World& world, const BenchOptions& o) {
+      return gpus ? bench_all_gather_on_gpus(world, o) : bench_all_gather(world, o);
     };
+    if (gpus) prepare_for_cuda();
     const bool threads = options->ranks_as == "threads", mpi = options->is_against("mpi");
+    if (gpus && mpi) throw Failure("bench: on GPUs muster is measured against nccl, not mpi");
+    if (!gpus && options->is_against("nccl")) throw Failure("bench: nccl needs --device cuda");
     if (threads && mpi) throw Failure("bench: MPI's ranks are processes, not threads");
     if (is_rank()) {
       if (mpi || threads) throw Failure("bench: inside a job ranks are its processes, without MPI");

@@ -30,11 +30,10 @@ double time_calls(Team& team, Contender& contender, int calls) {
 }
 
 // Calls enough for a turn. This is the warm-up too.
-int calibrate(Team& team, Contender& contender) {
-  int calls = 1;
-  time_calls(team, contender, calls);
-  while (calls < most_calls && time_calls(team, contender, calls) * calls < shortest_turn)
-    calls *= 2;
+int calibrate(Team& team, Contender& contender, int fewest_calls, const TimeCalls& time) {
+  int calls = fewest_calls;
+  time(team, contender, calls);
+  while (calls < most_calls && time(team, contender, calls) * calls < shortest_turn) calls *= 2;
   return calls;
 }
 
@@ -58,16 +57,26 @@ Timing summarize(std::vector<double> samples) {
 }
 
 std::vector<Timing> measure(Team& team, std::span<Contender> contenders, const Budget& budget) {
+  return measure(team, contenders, budget, 1, time_calls);
+}
+
+std::vector<Timing> measure(Team& team,
+                            std::span<Contender> contenders,
+                            const Budget& budget,
+                            int fewest_calls,
+                            const TimeCalls& time) {
   const std::size_t count = contenders.size();
   std::vector<int> calls;
-  for (Contender& contender : contenders) calls.push_back(calibrate(team, contender));
+  for (Contender& contender : contenders) {
+    calls.push_back(calibrate(team, contender, fewest_calls, time));
+  }
 
   std::vector<std::vector<double>> samples(count);
   Rounds rounds(team, budget);
   for (std::size_t first = 0; rounds.next(); ++first) {
     for (std::size_t turn = 0; turn < count; ++turn) {
       const std::size_t i = (first + turn) % count;
-      samples[i].push_back(time_calls(team, contenders[i], calls[i]));
+      samples[i].push_back(time(team, contenders[i], calls[i]));
     }
   }
   std::vector<Timing> timings;

@@ -5,6 +5,7 @@
 #include "bench/team.h"
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -42,6 +43,15 @@ Timing summarize(std::vector<double> samples);
 // what disturbs the machine meanwhile disturbs all alike. Every rank calls it with its own side of
 // the same contenders.
 std::vector<Timing> measure(Team& team, std::span<Contender> contenders, const Budget& budget);
+
+// The same where calls are timed in another way: `time` gives the seconds a call of the slowest
+// rank. At least `fewest_calls` a turn.
+using TimeCalls = std::function<double(Team&, Contender&, int calls)>;
+std::vector<Timing> measure(Team& team,
+                            std::span<Contender> contenders,
+                            const Budget& budget,
+                            int fewest_calls,
+                            const TimeCalls& time);
 
 // Gathers fresh random data over poisoned outputs; the number of wrong bytes over all ranks.
 std::size_t verify(Team& team, Contender& contender);

@@ -61,9 +61,15 @@ void add_all_gather_options(CLI::App& app, BenchOptions& options) {
       ->delimiter(',')
       ->check(CLI::IsMember({"push", "pull", "staged"}))
       ->capture_default_str();
-  app.add_option("--against", options.against, "What to measure beside muster: mpi, memcpy")
+  app.add_option("--against", options.against, "What to measure beside muster: mpi, memcpy, nccl")
       ->delimiter(',')
-      ->check(CLI::IsMember({"mpi", "memcpy"}));
+      ->check(CLI::IsMember({"mpi", "memcpy", "nccl"}));
+  app.add_option("--device", options.device, "Where the tensors live")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
+  app.add_option("--launch", options.launch, "On GPUs: replay a graph of calls, or launch each")
+      ->check(CLI::IsMember({"graph", "plain"}))
+      ->capture_default_str();
   app.add_option("--ranks-as", options.ranks_as, "What a rank is")
       ->check(CLI::IsMember({"processes", "threads"}))
       ->capture_default_str();

@@ -25,6 +25,8 @@ struct BenchOptions {
   std::vector<std::string> placements = {"push"};
   std::vector<std::string> against;
   std::string ranks_as = "processes";
+  std::string device = "cpu";
+  std::string launch = "graph";  // on GPUs
 
   bool is_against(const std::string& impl) const;
 };

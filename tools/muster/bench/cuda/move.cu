@@ -37,11 +37,8 @@ __global__ void __launch_bounds__(threads) move(const __grid_constant__ RowsToMo
   }
 }
 
-__global__ void __launch_bounds__(threads) permute(const uint4* from,
-                                                   uint4* to,
-                                                   std::uint32_t members,
-                                                   std::size_t rows,
-                                                   std::size_t row_words) {
+__global__ void __launch_bounds__(threads) permute(
+    const uint4* from, uint4* to, std::uint32_t members, std::size_t rows, std::size_t row_words) {
   const std::size_t section = rows * row_words;
   for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < section * members;
        i += std::size_t{gridDim.x} * blockDim.x) {
@@ -74,12 +71,11 @@ void permute_rows(const std::byte* from,
                   std::size_t row_bytes,
                   cudaStream_t stream) {
   const std::size_t words = rows * row_bytes / 16 * static_cast<std::size_t>(members);
-  permute<<<blocks_for(words, 132 * 8), threads, 0, stream>>>(
-      reinterpret_cast<const uint4*>(from),
-      reinterpret_cast<uint4*>(to),
-      static_cast<std::uint32_t>(members),
-      rows,
-      row_bytes / 16);
+  permute<<<blocks_for(words, 132 * 8), threads, 0, stream>>>(reinterpret_cast<const uint4*>(from),
+                                                              reinterpret_cast<uint4*>(to),
+                                                              static_cast<std::uint32_t>(members),
+                                                              rows,
+                                                              row_bytes / 16);
 }
 
 }  // namespace muster::tool
