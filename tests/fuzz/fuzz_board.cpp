@@ -49,7 +49,7 @@ class PeersBoard {
   std::byte* memory() { return arena_.base() + control_range_.end(); }
 
   static constexpr std::size_t page = 4096;
-  Arena arena_{(sizeof(WorldControl) / page + 2) * page};
+  HostArena arena_{(sizeof(WorldControl) / page + 2) * page};
   const Range control_range_ = arena_.allocate(sizeof(WorldControl), true);
   BoardWriter writer_;
 };
