@@ -203,8 +203,12 @@ class Communicator::Implementation {
   int position() const noexcept { return position_; }
   const CommunicatorOptions& options() const noexcept { return options_; }
   transport::Channel& channel() noexcept { return *channel_; }
+  void require_own_process(std::string_view operation) const {
+    state_->require_own_process(operation);
+  }
 
   void all_gather(const ConstTensorView& shard, const TensorView& full, int dim, Stream stream) {
+    state_->require_own_process("all_gather");
     if (!prepared_.is(shard, full, dim)) {
       prepared_.forget();
       channel_->prepare(checked(shard, full, dim));
@@ -214,6 +218,7 @@ class Communicator::Implementation {
   }
 
   void all_gather_in_place(const TensorView& full, int dim, const Section& section, Stream stream) {
+    state_->require_own_process("all_gather");
     const std::size_t place = place_of(full, dim, section);
     transport::Gather gather = checked(shard_at(place, full, dim, section), full, dim);
     // Said here, since a section without bytes is in place too, wherever its view points.
@@ -313,6 +318,7 @@ void Communicator::check() {
   implementation_->channel().check();
 }
 void Communicator::abort(std::string_view text) {
+  implementation_->require_own_process("abort");
   implementation_->channel().abort(text);
 }
 std::size_t Communicator::control_bytes() const noexcept {

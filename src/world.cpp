@@ -51,6 +51,7 @@ int World::size() const noexcept {
 }
 
 Buffer World::allocate(std::size_t bytes, Device device) {
+  state_->require_own_process("World::allocate");
   world::Arena* arena = &state_->arena();
   if (device != Device::cpu()) arena = &state_->device_memory().arena(device.ordinal());
   if (bytes == 0) return {};
@@ -62,6 +63,12 @@ std::vector<std::vector<std::byte>> World::exchange(const Group& group,
                                                     std::chrono::milliseconds timeout) {
   require_timeout(timeout, "World::exchange");
   state_->require_member(group, "World::exchange");
+  if (bytes.size() > longest_blob) {
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format(
+            "World::exchange: a blob of {} bytes; the longest is {}", bytes.size(), longest_blob));
+  }
   const auto deadline = world::deadline_after(timeout);
   const std::string operation = "World::exchange on group " + group.to_string();
   const world::Claim claim(*state_, {world::Topic::exchange, group, ""}, deadline);

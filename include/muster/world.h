@@ -44,6 +44,9 @@ class MUSTER_EXPORT World {
   /// @throws Error invalid_argument unless 1 <= size <= max_size; out_of_memory; system.
   static std::vector<World> threads(int size);
 
+  /// In bytes, of exchange().
+  static constexpr std::size_t longest_blob = std::size_t{1} << 30;
+
   ~World();
   World(World&&) noexcept;
   World& operator=(World&&) noexcept;
@@ -60,8 +63,9 @@ class MUSTER_EXPORT World {
 
   /// All-gathers small blobs on the host: element i is what member i of the group passed. Blobs may
   /// differ in size. Every member must call; calls on the same group are matched in order.
-  /// @throws Error invalid_argument when this rank is not in the group or the group has a rank
-  ///         outside the world; timeout; peer_lost; out_of_memory.
+  /// @throws Error invalid_argument when this rank is not in the group, the group has a rank
+  ///         outside the world, or the blob is longer than longest_blob; timeout; peer_lost;
+  ///         out_of_memory.
   std::vector<std::vector<std::byte>> exchange(const Group& group,
                                                std::span<const std::byte> bytes,
                                                std::chrono::milliseconds timeout = default_timeout);

@@ -33,6 +33,9 @@ constexpr std::size_t large = 64 << 10;
 // Free memory above this goes back to the system; below it, it is kept for the next Buffer.
 constexpr std::size_t idle_bytes_kept = 256 * mib;
 
+// What is committed in one call.
+constexpr std::size_t longest_commit = 4 * mib;
+
 constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) {
   return (bytes + unit - 1) / unit * unit;
 }
@@ -89,7 +92,11 @@ Range Arena::allocate(std::size_t bytes, bool zeroed) {
       round_up(std::max<std::size_t>(bytes, 1), bytes < large ? alignment : page);
   std::lock_guard lock(mutex_);
   sweep();
-  const auto found = too_large ? free_.end() : find_free(rounded);
+  auto found = too_large ? free_.end() : find_free(rounded);
+  if (found == free_.end() && !too_large) {
+    decommit_idle();  // joins free neighbours of which only one was committed
+    found = find_free(rounded);
+  }
   if (found == free_.end()) {
     throw Error(ErrorCode::out_of_memory,
                 fmt::format("no room for {} bytes in the arena of {} bytes (MUSTER_ARENA_BYTES "
@@ -109,7 +116,8 @@ Range Arena::allocate(std::size_t bytes, bool zeroed) {
   return range;
 }
 
-void Arena::free(Range range) noexcept {
+// Without memory for a note of it the range is lost, which harms nobody.
+void Arena::free(Range range) noexcept try {
   std::lock_guard lock(mutex_);
   const bool held = std::any_of(quarantined_.begin(),
                                 quarantined_.end(),
@@ -120,7 +128,8 @@ void Arena::free(Range range) noexcept {
     insert_free(range, true);
   }
   sweep();
-  decommit_surplus();
+  if (idle_bytes_ > idle_bytes_kept) decommit_idle();
+} catch (const std::bad_alloc&) {
 }
 
 void Arena::insert_free(Range range, bool committed) {
@@ -142,8 +151,7 @@ void Arena::insert_free(Range range, bool committed) {
   free_.emplace(range.offset, FreeRange{range.bytes, committed});
 }
 
-void Arena::decommit_surplus() noexcept {
-  if (idle_bytes_ <= idle_bytes_kept) return;
+void Arena::decommit_idle() {
   std::vector<Range> surplus;
   for (const auto& [offset, free] : free_) {
     if (free.committed) surplus.push_back({offset, free.bytes});
@@ -214,21 +222,19 @@ void HostArena::commit(Range range) {
                             range.bytes,
                             available_memory()));
   }
-  const std::size_t begin = range.offset / page * page;
+  // A signal undoes a call that is under way, so each is short.
   const std::size_t end = round_up(range.end(), page);
-  int error = 0;
-  do {
-    error = fallocate(fd(),
-                      FALLOC_FL_KEEP_SIZE,
-                      static_cast<off_t>(begin),
-                      static_cast<off_t>(end - begin)) == 0
-                ? 0
-                : errno;
-  } while (error == EINTR);
-  if (error != 0) {
-    throw Error(
-        ErrorCode::out_of_memory,
-        fmt::format("no memory for {} bytes in the arena: {}", range.bytes, std::strerror(error)));
+  for (std::size_t begin = range.offset / page * page; begin < end;) {
+    const std::size_t bytes = std::min(end - begin, longest_commit);
+    if (fallocate(
+            fd(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(begin), static_cast<off_t>(bytes)) == 0) {
+      begin += bytes;
+    } else if (errno != EINTR) {
+      throw Error(
+          ErrorCode::out_of_memory,
+          fmt::format(
+              "no memory for {} bytes in the arena: {}", range.bytes, std::strerror(errno)));
+    }
   }
 }
 

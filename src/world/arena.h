@@ -106,7 +106,7 @@ class Arena {
 
   FreeRanges::iterator find_free(std::size_t bytes);
   void insert_free(Range range, bool committed);
-  void decommit_surplus() noexcept;
+  void decommit_idle();
   void sweep();
 
   std::byte* const base_;

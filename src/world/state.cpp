@@ -4,8 +4,11 @@
 #include "world/launcher_environment.h"
 #include "world/limits.h"
 #include "world/rendezvous.h"
+#include "world/system_error.h"
 
 #include <fmt/format.h>
+
+#include <pthread.h>
 
 #include <algorithm>
 #include <new>
@@ -16,6 +19,9 @@ namespace {
 
 // How long a failed post stays up.
 constexpr auto lingering_time = std::chrono::seconds(10);
+
+// So many at most: a program that tries again and again must not fill the board with failures.
+constexpr std::size_t most_lingering = Board::capacity / 4;
 
 // A forked child must touch neither the arenas, which it does not have, nor threads and mappings
 // that are its parent's.
@@ -29,12 +35,28 @@ std::shared_ptr<State> make_state(int rank, int size, std::size_t arena_bytes) {
 
 }  // namespace
 
+// Not inherited by a program that the child executes; posix_spawn and vfork do not come here.
+void State::count_forks() {
+  static const int registered = ::pthread_atfork(
+      nullptr, nullptr, [] { forks_so_far.fetch_add(1, std::memory_order_relaxed); });
+  if (registered != 0) throw system_error("pthread_atfork", registered);
+}
+
+void State::throw_forked(std::string_view operation) const {
+  throw Error(ErrorCode::unsupported,
+              fmt::format("{}: this process was forked from rank {} and has none of its memory; a "
+                          "child may only execute another program or end",
+                          operation,
+                          rank_));
+}
+
 State::State(int rank, int size, std::size_t arena_bytes)
     : rank_(rank),
       oversubscribed_(size > usable_cores()),
       arena_(arena_bytes),
       arenas_(static_cast<std::size_t>(size)),
       board_(arena_, *reinterpret_cast<WorldControl*>(arena_.base())) {
+  count_forks();
   const Range control = arena_.allocate(sizeof(WorldControl), true);
   if (control.offset != 0)
     throw Error(ErrorCode::system, "an arena does not begin with its control");
@@ -62,13 +84,23 @@ void State::connect(std::vector<std::shared_ptr<Mapping>> arenas,
 }
 
 std::shared_ptr<State> State::join(std::chrono::milliseconds timeout) {
-  static std::atomic<bool> joined = false;
+  static std::atomic<bool> joined = false;  // or joining
   const Deadline deadline = deadline_after(timeout);
   const auto environment = read_launcher_environment();
   if (joined.exchange(true)) {
     throw Error(ErrorCode::invalid_argument,
                 "World::join: this process has joined its world before");
   }
+  try {
+    return join_once(environment, deadline);
+  } catch (...) {
+    joined = false;  // it may try again
+    throw;
+  }
+}
+
+std::shared_ptr<State> State::join_once(const std::optional<LauncherEnvironment>& environment,
+                                        Deadline deadline) {
   if (!environment) return make_state(0, 1, default_arena_bytes(1));
 
   auto state =
@@ -127,6 +159,7 @@ WorldControl& State::control_of(int rank) const noexcept {
 }
 
 void State::require_member(const Group& group, std::string_view operation) const {
+  require_own_process(operation);
   for (const int rank : group.ranks()) {
     if (rank >= size()) {
       throw Error(ErrorCode::invalid_argument,
@@ -159,7 +192,10 @@ void State::release(const Subject& subject) {
 void State::linger(std::unique_ptr<PinnedPost> post) {
   const auto now = Clock::now();
   std::lock_guard lock(lingering_mutex_);
-  while (!lingering_.empty() && lingering_.front().first < now) lingering_.pop_front();
+  while (!lingering_.empty() &&
+         (lingering_.front().first < now || lingering_.size() >= most_lingering)) {
+    lingering_.pop_front();
+  }
   if (post) lingering_.emplace_back(now + lingering_time, std::move(post));
 }
 

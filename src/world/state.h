@@ -6,17 +6,18 @@
 #include "world/board.h"
 #include "world/control.h"
 #include "world/device_memory.h"
+#include "world/launcher_environment.h"
 #include "world/liveness.h"
 #include "world/parcels.h"
 
-#include <unistd.h>
-
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -59,9 +60,17 @@ class State {
   bool oversubscribed() const noexcept { return oversubscribed_; }
 
   // Is this the process that made the object? A forked child inherits objects but no arenas.
-  bool in_own_process() const noexcept { return getpid() == process_; }
+  bool in_own_process() const noexcept {
+    return forks_ == forks_so_far.load(std::memory_order_relaxed);
+  }
 
-  // Throws invalid_argument unless the group's ranks are of this world and include this one.
+  // Throws unsupported in a forked child.
+  void require_own_process(std::string_view operation) const {
+    if (!in_own_process()) throw_forked(operation);
+  }
+
+  // Throws invalid_argument unless the group's ranks are of this world and include this one, and
+  // unsupported in a forked child.
   void require_member(const Group& group, std::string_view operation) const;
 
   // Marks a subject as in use by this rank, waiting until the deadline for another thread to
@@ -77,12 +86,17 @@ class State {
   void set_survivors_round(const Subject& subject, std::uint32_t round);
 
  private:
+  static std::shared_ptr<State> join_once(const std::optional<LauncherEnvironment>& environment,
+                                          Deadline deadline);
+  static void count_forks();
+  [[noreturn]] void throw_forked(std::string_view operation) const;
   void connect(std::vector<std::shared_ptr<Mapping>> arenas,
                std::vector<Liveness::Peer> peers,
                std::vector<UniqueFd> sockets);
 
   const int rank_;
-  const pid_t process_ = getpid();
+  static inline std::atomic<std::uint32_t> forks_so_far = 0;  // between this process and the first
+  const std::uint32_t forks_ = forks_so_far.load(std::memory_order_relaxed);
   bool oversubscribed_ = false;
   HostArena arena_;
   std::vector<std::shared_ptr<Mapping>> arenas_;  // by rank

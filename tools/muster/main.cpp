@@ -5,6 +5,9 @@
 #include <fmt/format.h>
 #include <muster/muster.h>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 
@@ -43,6 +46,21 @@ int run_command(const Command& command) {
   }
 }
 
+// A closed standard stream's number would be given to the next file that is opened, and take what
+// is printed.
+void open_missing_streams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) < 0) (void)::open("/dev/null", O_RDWR);  // takes the lowest number
+  }
+}
+
+// The status of the program, once all that it printed has been taken.
+int flushed(int status) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  std::perror("muster: cannot write to stdout");
+  return status == exit_success ? exit_failed : status;
+}
+
 int muster_main(int argc, char** argv) {
   // A program's own arguments are not ours to parse.
   std::vector<std::string> arguments(argv + 1, argv + argc);
@@ -75,7 +93,8 @@ int muster_main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    return muster_main(argc, argv);
+    open_missing_streams();
+    return flushed(muster_main(argc, argv));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "muster: %s\n", error.what());
     return exit_failed;

@@ -218,10 +218,8 @@ class ShmChannel : public Channel, private world::Listener {
   // ends this side of a failed communicator, so that its peers need not wait for the next one.
   void attention() noexcept override {
     Doorbell& doorbell = endpoint_.own().doorbell();
-    if (doorbell.awaited.load(std::memory_order_seq_cst) != 0) {
-      doorbell.bell.fetch_add(1, std::memory_order_seq_cst);
-      world::futex_wake_all(doorbell.bell);
-    }
+    doorbell.bell.fetch_add(1, std::memory_order_seq_cst);
+    world::futex_wake_all(doorbell.bell);
     if (!machinery_->failures.failed()) return;
     Occupant nobody = Occupant::nobody;
     if (!occupant_.compare_exchange_strong(nobody, Occupant::watcher, std::memory_order_acquire))

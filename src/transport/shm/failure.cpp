@@ -77,9 +77,7 @@ Error Failures::recorded_at(int i) const {
   // Whoever claimed the record is writing it now, unless it was stopped or killed over it.
   const auto patience = world::Clock::now() + longest_settling;
   while (record.state.load(std::memory_order_acquire) != FailureRecord::written) {
-    if (world::Clock::now() > patience) {
-      return Error(ErrorCode::peer_lost, endpoint_.operation() + ": the communicator has failed");
-    }
+    if (world::Clock::now() > patience) return unwritten_failure();
     std::this_thread::yield();
   }
   const auto code = static_cast<ErrorCode>(
@@ -89,6 +87,18 @@ Error Failures::recorded_at(int i) const {
   const std::optional<int> culprit =
       record.culprit < 0 ? std::nullopt : std::optional<int>(record.culprit);
   return Error(code, text, culprit);
+}
+
+// Of a failure that nobody has put into words: whoever began to was stopped or killed.
+Error Failures::unwritten_failure() const {
+  for (const int rank : endpoint_.group.ranks()) {
+    if (rank != endpoint_.state->rank() && endpoint_.state->liveness().lost(rank)) {
+      return Error(ErrorCode::peer_lost,
+                   fmt::format("{}: rank {} is lost", endpoint_.operation(), rank),
+                   rank);
+    }
+  }
+  return Error(ErrorCode::peer_lost, endpoint_.operation() + ": the communicator has failed");
 }
 
 void Failures::announce(const Error& error) noexcept {

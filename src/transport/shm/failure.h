@@ -48,6 +48,8 @@ class Failures {
   Error reason_of_end(int i) const;
 
  private:
+  Error unwritten_failure() const;
+
   const Endpoint& endpoint_;
   std::shared_ptr<const PeersHold> hold_;
   std::mutex mutex_;

@@ -32,6 +32,8 @@ class Waiter {
     if (spin(ready)) return;
     const Rest rest(*this);
     for (;;) {
+      // Before all looks: whatever rings after one of them ends the sleep.
+      const std::uint32_t bell = endpoint_.own().doorbell().bell.load(std::memory_order_seq_cst);
       if (ready()) return;
       if (failures_.failed()) {
         if (ready()) return;
@@ -47,7 +49,7 @@ class Waiter {
         if (ready()) return;
         throw timeout_error(awaited_members(awaits));
       }
-      sleep(for_whom, ready);
+      sleep(for_whom, ready, bell);
     }
   }
 
@@ -107,9 +109,8 @@ class Waiter {
   }
 
   template <typename Ready>
-  void sleep(std::uint32_t for_whom, Ready& ready) {
+  void sleep(std::uint32_t for_whom, Ready& ready, std::uint32_t bell) {
     Doorbell& doorbell = endpoint_.own().doorbell();
-    const std::uint32_t bell = doorbell.bell.load(std::memory_order_seq_cst);
     doorbell.awaited.store(for_whom == anybody ? anybody : for_whom + 1, std::memory_order_seq_cst);
     world::full_fence();
     if (!ready() && !failures_.failed()) sleep_on(bell);

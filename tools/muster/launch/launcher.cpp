@@ -233,6 +233,10 @@ bool Launcher::any_live() const {
 }
 
 LaunchResult Launcher::finish() {
+  for (const OutputQueue* queue : {&stdout_, &stderr_}) {
+    if (queue->error() != 0)
+      throw Failure(fmt::format("cannot write what the ranks print: {}", strerror(queue->error())));
+  }
   for (const Rank& rank : ranks_) result_.ranks.push_back(*rank.result);
   result_.seconds = std::chrono::duration<double>(Clock::now() - start_).count();
   if (result_.timed_out) {

@@ -12,7 +12,10 @@ void OutputQueue::write_some() {
   // After POLLOUT a pipe takes this much without blocking.
   const std::size_t size = std::min<std::size_t>(text_.size() - begin_, PIPE_BUF);
   const ssize_t written = ::write(fd_, text_.data() + begin_, size);
-  if (written < 0 && errno != EINTR && errno != EAGAIN) closed_ = true;
+  if (written < 0 && errno != EINTR && errno != EAGAIN) {
+    closed_ = true;
+    if (errno != EPIPE) error_ = errno;  // a reader may leave
+  }
   if (written > 0) begin_ += static_cast<std::size_t>(written);
   if (empty() || closed_) {
     text_.clear();

@@ -18,7 +18,8 @@ class OutputQueue {
   int fd() const noexcept { return fd_; }
   bool empty() const noexcept { return begin_ == text_.size(); }
   bool full() const noexcept { return text_.size() - begin_ > capacity; }
-  bool closed() const noexcept { return closed_; }  // nobody reads it any more
+  bool closed() const noexcept { return closed_; }  // nobody reads it any more, or it has failed
+  int error() const noexcept { return error_; }     // an errno, 0 when all is well
 
   void append(std::string_view text) {
     if (!closed_) text_.append(text);
@@ -32,6 +33,7 @@ class OutputQueue {
   std::string text_;
   std::size_t begin_ = 0;  // of what is not yet written
   bool closed_ = false;
+  int error_ = 0;
 };
 
 // One stream of a rank. Only whole lines go on, each behind the prefix, byte for byte; a last line
