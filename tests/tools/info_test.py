@@ -13,6 +13,10 @@ class Info(CommandLineTest):
         self.assertGreaterEqual(facts["cores"]["usable"], 1)
         self.assertGreater(facts["memory"]["total"], facts["memory"]["available"])
         self.assertEqual(facts["launcher"], {})
+        self.assertEqual(facts["gpu"]["built"], facts["transports"]["cuda"] == "built")
+        devices = facts["gpu"].get("devices", [])
+        self.assertEqual([len(row) for row in facts["gpu"].get("reaches", [])],
+                         [len(devices)] * len(devices))
         for text in (facts["version"], facts["cpu"]["model"], facts["cpu"]["simd"], "futex_waitv"):
             self.assertIn(text, table)
 

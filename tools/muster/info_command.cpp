@@ -2,6 +2,7 @@
 #include "bench/mpi_launch.h"
 #include "commands.h"
 #include "exit_status.h"
+#include "machine/gpu.h"
 #include "machine/kernel.h"
 #include "machine/memory.h"
 #include "machine/processor.h"
@@ -26,7 +27,11 @@ Json limit(__rlimit_resource resource) {
 }
 
 Json transports() {
-  return {{"shm", "built"}, {"cuda", "not built"}, {"nccl", "not built"}, {"mpi", "not built"}};
+  const bool cuda = gpu_facts()["built"];
+  return {{"shm", "built"},
+          {"cuda", cuda ? "built" : "not built"},
+          {"nccl", "not built"},
+          {"mpi", "not built"}};
 }
 
 Json launcher() {
@@ -63,6 +68,7 @@ Json gather_facts() {
         {"control_group_limit", or_null(memory_limit())}}},
       {"limits", {{"open_files", limit(RLIMIT_NOFILE)}, {"locked_memory", limit(RLIMIT_MEMLOCK)}}},
       {"kernel", kernel},
+      {"gpu", gpu_facts()},
       {"launcher", launcher()},
       {"mpi", mpi()}};
 }

@@ -106,10 +106,9 @@ inline __device__ void report_mismatch(const Call& call,
   *const_cast<volatile std::uint32_t*>(&call.own().failed) = 1;
 }
 
-// Waits for all headers and checks them: false, for all threads of the block, when the call is
-// given up.
+// Checks the headers, once the block's threads have received them: false, for all of them, when the
+// call is given up.
 inline __device__ bool agree(const Call& call, Terms& terms) {
-  receive_headers(call, terms);
   __syncthreads();
   if (*call.stop != 0) return false;
   const int i = static_cast<int>(threadIdx.x);

@@ -79,10 +79,10 @@ inline __device__ Reason look_around(const Call& call, int member, std::uint64_t
 // is no error. False when the call is given up.
 template <typename Ready>
 __device__ bool wait(const Call& call, int member, Ready ready) {
-  constexpr std::uint32_t spins_a_look = 64;  // at the host's memory, which is far away
+  constexpr std::uint32_t spins_a_look = 128;  // at the host's memory, which is far away
   std::uint64_t began = 0;
   for (std::uint32_t spin = 1; !ready(); ++spin) {
-    if (spin % 8 == 0 && call.failed()) {
+    if (spin % 32 == 0 && call.failed()) {
       if (ready()) return true;
       *call.stop = 1;
       return false;

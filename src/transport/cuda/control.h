@@ -34,11 +34,12 @@ static_assert(header_words < packets_a_header);
 
 // What a member keeps for itself, in its device memory.
 struct alignas(128) Own {
-  std::uint64_t calls;    // that have ended
-  std::uint64_t started;  // the last call that has begun
-  std::uint32_t left;     // blocks that have left the call under way
-  std::uint32_t failed;   // 1: kernels return at once
-  std::uint32_t claimed;  // 1: somebody writes the report
+  std::uint64_t calls;       // that have ended
+  std::uint64_t started;     // the last call that has begun
+  std::uint64_t row_blocks;  // of all calls so far that moved rows; the same for all members
+  std::uint32_t left;        // blocks that have left the call under way
+  std::uint32_t failed;      // 1: kernels return at once
+  std::uint32_t claimed;     // 1: somebody writes the report
 };
 
 // A staged section travels in pieces. Each block has a ring of its own, so that it waits for nobody
@@ -63,14 +64,12 @@ struct Layout {
 
   // Offsets. `call` chooses one of two slots: that of call - 2 has been read by all when a member
   // has read their headers of call - 1.
-  constexpr std::size_t pushed(int from) const {
+  // A count: blocks of that member that have moved their rows, over all calls that moved rows.
+  constexpr std::size_t finished(int from) const {
     return sizeof(Own) + 8 * static_cast<std::size_t>(from);
   }
-  constexpr std::size_t pulled(int from) const {
-    return pushed(members) + 8 * static_cast<std::size_t>(from);
-  }
   constexpr std::size_t header(int from, std::uint64_t call) const {
-    return round_up(pulled(members)) +
+    return round_up(finished(members)) +
            sizeof(Packet) * packets_a_header *
                (static_cast<std::size_t>(from) * 2 + static_cast<std::size_t>(call & 1));
   }

@@ -9,54 +9,49 @@
 #include "transport/cuda/routes.cuh"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace muster::transport::cuda {
 
 namespace {
 
-// Is this the last block of the call to come here? If it is to tell the peers, all that the blocks
-// have written before is then visible to it, and to whom it tells.
-template <bool tells>
+// Is this the last block of the call to come here?
 __device__ bool is_last_block(const Call& call) {
+  if (gridDim.x == 1) return true;
   __shared__ bool last;
   __syncthreads();
-  if (threadIdx.x == 0) {
-    if (tells) __threadfence_system();
-    last = gridDim.x == 1 || atomicAdd(&call.own().left, 1) == gridDim.x - 1;
-    if (tells && last) __threadfence_system();
-  }
+  if (threadIdx.x == 0) last = atomicAdd(&call.own().left, 1) == gridDim.x - 1;
   __syncthreads();
   return last;
 }
 
 // By one thread of the last block. The next kernel sees it.
 __device__ void end_call(const Call& call) {
-  if (threadIdx.x != 0) return;
   call.own().left = 0;
   call.own().calls = call.number;
 }
 
-// By the last block: tells the peers what has been written and read, and waits for their word.
-__device__ void exchange_flags(const Call& call, const Terms& terms) {
+// Tells the peers that this block has moved its rows.
+__device__ void tell_peers(const Call& call) {
+  const Arguments& a = call.arguments;
+  const int i = static_cast<int>(threadIdx.x);
+  __syncthreads();
+  if (i < a.size && i != a.self) count_up(call.theirs(i, a.layout.finished(a.self)));
+}
+
+// By the last block: waits until all blocks of all peers have moved their rows, to this member's
+// output and out of its shard.
+__device__ void wait_for_peers(const Call& call, const Terms& terms) {
   const Arguments& a = call.arguments;
   const int i = static_cast<int>(threadIdx.x);
   if (i >= a.size || i == a.self) return;
-  const Route out = route(call, terms, a.self, i);
-  const Route in = route(call, terms, i, a.self);
-  if (out == Route::push) set_flag(call.theirs(i, a.layout.pushed(a.self)), call.number);
-  if (in == Route::pull) {
-    // The sender may change its shard once it has given up on this call; then what was read is not
-    // what was gathered.
-    if (from_host(&a.mapped->failed) != 0) return give_up(call, Reason::elsewhere, 0);
-    set_flag(call.theirs(i, a.layout.pulled(a.self)), call.number);
-  }
-  if (in == Route::push) {
-    const std::byte* pushed = call.mine(a.layout.pushed(i));
-    if (!wait(call, i, [&] { return flag(pushed) >= call.number; })) return;
-  }
-  if (out == Route::pull) {
-    const std::byte* pulled = call.mine(a.layout.pulled(i));
-    wait(call, i, [&] { return flag(pulled) >= call.number; });
+  const std::byte* finished = call.mine(a.layout.finished(i));
+  const std::uint64_t due = call.own().row_blocks + gridDim.x;
+  if (!wait(call, i, [&] { return flag(finished) >= due; })) return;
+  // A sender may change its shard once it has given up on this call; then what was read is not what
+  // was gathered.
+  if (route(call, terms, i, a.self) == Route::pull && from_host(&a.mapped->failed) != 0) {
+    give_up(call, Reason::elsewhere, 0);
   }
 }
 
@@ -73,43 +68,66 @@ __device__ bool begin_block(const Call& call) {
   return call.failed();
 }
 
+// A kernel's argument is no longer than its communicator needs: each launch brings it along.
+template <int members>
+struct alignas(Arguments) Shortened {
+  std::byte bytes[offsetof(Arguments, members) + members * sizeof(Member)];
+
+  __device__ const Arguments& arguments() const {
+    return reinterpret_cast<const Arguments&>(*this);
+  }
+};
+
+template <int members>
 __global__ void __launch_bounds__(threads_a_block, 2)
-    gather_packed(const __grid_constant__ Arguments arguments) {
+    gather_packed(const __grid_constant__ Shortened<members> shortened) {
   __shared__ Terms terms;
   __shared__ std::uint32_t stop;
+  const Arguments& arguments = shortened.arguments();
+  const Share share = begin_share(arguments);
   const Call call{arguments, begin_call(arguments), &stop};
-  const std::uint32_t first = blockIdx.x * blockDim.x + threadIdx.x;
-  const std::uint32_t step = gridDim.x * blockDim.x;
   const bool failed = begin_block(call);
   if (!failed) {
     if (blockIdx.x == 0) send_headers(call);
-    send_packets(call, first, step);
+    send_packets(call, share);
   }
-  if (!__syncthreads_or(failed) && agree(call, terms)) {
-    keep_own(call, terms, first, step);
-    receive_packets(call, terms, first, step);
+  if (!__syncthreads_or(failed)) {
+    receive_headers(call, terms);
+    const Looks early = look(call, 1, share.first);
+    if (agree(call, terms)) {
+      keep_own(call, terms, share);
+      receive_packets(call, terms, share, early);
+    }
   }
-  if (is_last_block<false>(call)) end_call(call);
+  if (is_last_block(call) && threadIdx.x == 0) end_call(call);
 }
 
+template <int members>
 __global__ void __launch_bounds__(threads_a_block, 2)
-    gather_rows(const __grid_constant__ Arguments arguments) {
+    gather_rows(const __grid_constant__ Shortened<members> shortened) {
   __shared__ Terms terms;
   __shared__ Rows places[most_members + 1];
   __shared__ std::uint32_t stop;
+  const Arguments& arguments = shortened.arguments();
   const Call call{arguments, begin_call(arguments), &stop};
   const bool failed = begin_block(call);
   if (!failed && blockIdx.x == 0) send_headers(call);
-  bool well = !__syncthreads_or(failed) && agree(call, terms);
+  bool well = !__syncthreads_or(failed);
   if (well) {
-    __threadfence_system();
+    receive_headers(call, terms);
+    well = agree(call, terms);
+  }
+  if (well) {
     push(call, terms, places);
     pull(call, terms);
     well = stage(call, terms);
   }
-  if (is_last_block<true>(call)) {
-    if (well && !call.failed()) exchange_flags(call, terms);
+  if (well) tell_peers(call);
+  if (is_last_block(call)) {
+    if (well && !call.failed()) wait_for_peers(call, terms);
     __syncthreads();
+    if (threadIdx.x != 0) return;
+    call.own().row_blocks += gridDim.x;
     end_call(call);
   }
 }
@@ -126,7 +144,7 @@ Grid choose_grid(std::size_t output_bytes, int members, int blocks_at_most) {
   Grid grid;
   grid.packed = output_bytes <= Layout::packed_output(members);
   if (!grid.packed) {
-    constexpr std::size_t bytes_a_thread = 64;
+    constexpr std::size_t bytes_a_thread = 16;
     grid.blocks = blocks_for(bytes_a_thread * threads_a_block);
     return grid;
   }
@@ -137,19 +155,40 @@ Grid choose_grid(std::size_t output_bytes, int members, int blocks_at_most) {
   return grid;
 }
 
+namespace {
+
+constexpr int few_members = 8;
+
+const void* kernel(bool packed, int members) {
+  if (members <= few_members) {
+    return packed ? reinterpret_cast<const void*>(gather_packed<few_members>)
+                  : reinterpret_cast<const void*>(gather_rows<few_members>);
+  }
+  return packed ? reinterpret_cast<const void*>(gather_packed<most_members>)
+                : reinterpret_cast<const void*>(gather_rows<most_members>);
+}
+
+}  // namespace
+
 cudaError_t load_kernels() {
-  cudaFuncAttributes attributes{};
-  const cudaError_t status = cudaFuncGetAttributes(&attributes, gather_packed);
-  return status != cudaSuccess ? status : cudaFuncGetAttributes(&attributes, gather_rows);
+  for (const bool packed : {false, true}) {
+    for (const int members : {few_members, most_members}) {
+      cudaFuncAttributes attributes{};
+      const cudaError_t status = cudaFuncGetAttributes(&attributes, kernel(packed, members));
+      if (status != cudaSuccess) return status;
+    }
+  }
+  return cudaSuccess;
 }
 
 cudaError_t launch(const Arguments& arguments, const Grid& grid, cudaStream_t stream) {
-  if (grid.packed) {
-    gather_packed<<<grid.blocks, grid.threads, 0, stream>>>(arguments);
-  } else {
-    gather_rows<<<grid.blocks, grid.threads, 0, stream>>>(arguments);
-  }
-  return cudaGetLastError();
+  void* parameters[] = {const_cast<Arguments*>(&arguments)};
+  return cudaLaunchKernel(kernel(grid.packed, arguments.size),
+                          dim3(static_cast<unsigned>(grid.blocks)),
+                          dim3(static_cast<unsigned>(grid.threads)),
+                          parameters,
+                          0,
+                          stream);
 }
 
 }  // namespace muster::transport::cuda

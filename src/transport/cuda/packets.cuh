@@ -60,51 +60,133 @@ inline __device__ void store_payload(const Rows& rows,
   }
 }
 
-inline __device__ void send_packets(const Call& call, std::uint32_t first, std::uint32_t step) {
-  const Arguments& a = call.arguments;
-  const Rows shard = own_shard(call);
+// This thread's packets of the call: every `step`-th from `first` on. What lies in memory is asked
+// for as early as can be, the first packet of the section before the call's number is known.
+struct Share {
+  std::uint32_t first;
+  std::uint32_t step;
+  std::uint64_t payload;  // of this member's first packet
+};
+
+inline __device__ Share begin_share(const Arguments& a) {
+  const std::uint32_t first = blockIdx.x * blockDim.x + threadIdx.x;
+  const Rows shard = own_shard(a);
   const auto row_bytes = static_cast<std::uint32_t>(a.header.row_bytes);
   const auto bytes = static_cast<std::uint32_t>(a.outer * a.header.row_bytes);
-  const std::size_t slot = a.layout.packets(a.self, call.number);
+  std::uint64_t payload = 0;
+  if (first * packet_payload < bytes) {
+    payload = load_payload(shard,
+                           row_bytes,
+                           bytes,
+                           first * packet_payload,
+                           alignment(shard, row_bytes, packet_payload));
+  }
+  return {first, gridDim.x * blockDim.x, payload};
+}
+
+// Calls function(i, payload) for this thread's packets of this member's section.
+template <typename Function>
+__device__ void for_each_own(const Arguments& a, const Share& share, Function function) {
+  const Rows shard = own_shard(a);
+  const auto row_bytes = static_cast<std::uint32_t>(a.header.row_bytes);
+  const auto bytes = static_cast<std::uint32_t>(a.outer * a.header.row_bytes);
+  if (share.first * packet_payload >= bytes) return;
+  function(share.first, share.payload);
   const int width = alignment(shard, row_bytes, packet_payload);
-  for (std::uint32_t i = first; i * packet_payload < bytes; i += step) {
-    const std::uint64_t payload = load_payload(shard, row_bytes, bytes, i * packet_payload, width);
+  for (std::uint32_t i = share.first + share.step; i * packet_payload < bytes; i += share.step) {
+    function(i, load_payload(shard, row_bytes, bytes, i * packet_payload, width));
+  }
+}
+
+inline __device__ void send_packets(const Call& call, const Share& share) {
+  const Arguments& a = call.arguments;
+  const std::size_t slot = a.layout.packets(a.self, call.number);
+  for_each_own(a, share, [&](std::uint32_t i, std::uint64_t payload) {
     for (int k = 1; k < a.size; ++k) {
       put(call.theirs(call.peer(k), slot) + std::size_t{i} * sizeof(Packet),
           payload,
           call.flag32());
     }
-  }
+  });
 }
 
-inline __device__ void keep_own(const Call& call,
-                                const Terms& terms,
-                                std::uint32_t first,
-                                std::uint32_t step) {
+inline __device__ void keep_own(const Call& call, const Terms& terms, const Share& share) {
   const Arguments& a = call.arguments;
   if (a.header.in_place_offset != Gather::not_in_place) return;
   const Rows to = own_output(call, terms, a.self);
-  copy<Whose::own>(
-      &to, 1, own_shard(call), a.header.row_bytes, 0, a.outer * a.header.row_bytes, first, step);
+  const auto row_bytes = static_cast<std::uint32_t>(a.header.row_bytes);
+  const auto bytes = static_cast<std::uint32_t>(a.outer * a.header.row_bytes);
+  const int width = alignment(to, row_bytes, packet_payload);
+  for_each_own(a, share, [&](std::uint32_t i, std::uint64_t payload) {
+    store_payload(to, row_bytes, bytes, i * packet_payload, width, payload);
+  });
 }
 
-inline __device__ void receive_packets(const Call& call,
-                                       const Terms& terms,
-                                       std::uint32_t first,
-                                       std::uint32_t step) {
+// Packets of a few peers, looked at in one go: a look takes as long as many looks at once.
+struct Looks {
+  static constexpr int peers = 4;
+
+  std::uint64_t payload[peers];
+  bool here[peers];
+};
+
+// Packet i of the peers from the k-th on.
+inline __device__ Looks look(const Call& call, int k, std::uint32_t i) {
   const Arguments& a = call.arguments;
-  for (int k = 1; k < a.size; ++k) {
-    const int from = call.peer(k);
-    const Rows to = own_output(call, terms, from);
+  Looks looks;
+#pragma unroll
+  for (int j = 0; j < Looks::peers; ++j) {
+    looks.here[j] = false;
+    if (k + j >= a.size) continue;
+    const std::byte* slot = call.mine(a.layout.packets(call.peer(k + j), call.number));
+    looks.here[j] = get(slot + std::size_t{i} * sizeof(Packet), call.flag32(), looks.payload[j]);
+  }
+  return looks;
+}
+
+// Waits for packet i of the peers from the k-th on, and unpacks it. False when the call is given
+// up.
+inline __device__ bool take_packets(
+    const Call& call, const Terms& terms, int k, std::uint32_t i, Looks looks) {
+  const Arguments& a = call.arguments;
+#pragma unroll
+  for (int j = 0; j < Looks::peers; ++j) {
+    if (k + j >= a.size) continue;
+    const int from = call.peer(k + j);
     const auto row_bytes = static_cast<std::uint32_t>(terms.header(from).row_bytes);
     const auto bytes = static_cast<std::uint32_t>(a.outer * row_bytes);
-    const std::byte* slot = call.mine(a.layout.packets(from, call.number));
-    const int width = alignment(to, row_bytes, packet_payload);
-    for (std::uint32_t i = first; i * packet_payload < bytes; i += step) {
-      const std::byte* packet = slot + std::size_t{i} * sizeof(Packet);
-      std::uint64_t payload;
-      if (!wait(call, from, [&] { return get(packet, call.flag32(), payload); })) return;
-      store_payload(to, row_bytes, bytes, i * packet_payload, width, payload);
+    if (i * packet_payload >= bytes) continue;
+    std::uint64_t payload = looks.payload[j];
+    if (!looks.here[j]) {
+      const std::byte* packet =
+          call.mine(a.layout.packets(from, call.number)) + std::size_t{i} * sizeof(Packet);
+      if (!wait(call, from, [&] { return get(packet, call.flag32(), payload); })) return false;
+    }
+    const Rows to = own_output(call, terms, from);
+    store_payload(to,
+                  row_bytes,
+                  bytes,
+                  i * packet_payload,
+                  alignment(to, row_bytes, packet_payload),
+                  payload);
+  }
+  return true;
+}
+
+// `early`: looks at this thread's first packet of the first peers.
+inline __device__ void receive_packets(const Call& call,
+                                       const Terms& terms,
+                                       const Share& share,
+                                       const Looks& early) {
+  const Arguments& a = call.arguments;
+  std::uint64_t longest = 0;
+  for (int from = 0; from < a.size; ++from) {
+    if (from != a.self) longest = max(longest, a.outer * terms.header(from).row_bytes);
+  }
+  for (std::uint32_t i = share.first; i * packet_payload < longest; i += share.step) {
+    for (int k = 1; k < a.size; k += Looks::peers) {
+      const bool looked = i == share.first && k == 1;
+      if (!take_packets(call, terms, k, i, looked ? early : look(call, k, i))) return;
     }
   }
 }

@@ -44,7 +44,7 @@ inline __device__ void push(const Call& call, const Terms& terms, Rows* places) 
   if (count == 0) return;
   copy<Whose::own>(places,
                    count,
-                   own_shard(call),
+                   own_shard(a),
                    a.header.row_bytes,
                    0,
                    a.outer * a.header.row_bytes,
@@ -57,6 +57,7 @@ inline __device__ void pull(const Call& call, const Terms& terms) {
   for (int k = 1; k < a.size; ++k) {
     const int from = call.peer(k);
     if (route(call, terms, from, a.self) != Route::pull) continue;
+    __threadfence_system();  // behind the header
     const Header& header = terms.header(from);
     const Rows shard{a.members[from].arena + header.shard_offset, header.shard_stride};
     const Rows to = own_output(call, terms, from);
@@ -104,7 +105,7 @@ inline __device__ bool publish_piece(const Call& call, const Terms& terms, std::
   const Rows to = packed(call.mine(a.layout.piece(block, turn)), begin, a.header.row_bytes);
   copy<Whose::own>(&to,
                    1,
-                   own_shard(call),
+                   own_shard(a),
                    a.header.row_bytes,
                    begin,
                    min(begin + piece_bytes, bytes),
@@ -112,7 +113,6 @@ inline __device__ bool publish_piece(const Call& call, const Terms& terms, std::
                    blockDim.x);
   __syncthreads();
   if (receives) {
-    __threadfence_system();
     set_flag(call.theirs(i, a.layout.published(a.self, block)), staged_flag(call, turn + 1));
   }
   return true;
@@ -146,14 +146,13 @@ inline __device__ bool take_piece(const Call& call,
                      blockDim.x);
   __syncthreads();
   if (threadIdx.x == 0) {
-    __threadfence_system();
     set_flag(call.theirs(from, a.layout.taken(a.self, block)), due);
   }
   return true;
 }
 
-// All members go through the turns in step: who is in turn t needs others' turns up to t only, so
-// somebody can always go on.
+// All members go through the turns in step, and are a piece ahead in what they publish: who waits
+// in turn t needs what others do before they wait in turn t, so somebody can always go on.
 inline __device__ bool stage(const Call& call, const Terms& terms) {
   const Arguments& a = call.arguments;
   bool stages_out = false;
@@ -163,13 +162,15 @@ inline __device__ bool stage(const Call& call, const Terms& terms) {
     any |= route(call, terms, i, a.self) == Route::staged;
   }
   if (!stages_out && !any) return true;
+  const auto publish = [&](std::uint64_t turn) {
+    const bool due = stages_out && piece_begin(turn) < a.outer * a.header.row_bytes;
+    return !due || publish_piece(call, terms, turn);
+  };
+  if (!publish(0)) return false;
   for (std::uint64_t turn = 0;; ++turn) {
-    bool more = false;
     const std::uint64_t begin = piece_begin(turn);
-    if (stages_out && begin < a.outer * a.header.row_bytes) {
-      more = true;
-      if (!publish_piece(call, terms, turn)) return false;
-    }
+    bool more = stages_out && piece_begin(turn + 1) < a.outer * a.header.row_bytes;
+    if (!publish(turn + 1)) return false;
     for (int k = 1; k < a.size; ++k) {
       const int from = call.peer(k);
       if (route(call, terms, from, a.self) != Route::staged) continue;

@@ -18,8 +18,8 @@ inline __device__ Rows own_output(const Call& call, const Terms& terms, int send
   return {call.arguments.output + terms.row_offset[sender], call.arguments.output_stride};
 }
 
-inline __device__ Rows own_shard(const Call& call) {
-  return {const_cast<std::byte*>(call.arguments.shard), call.arguments.shard_stride};
+inline __device__ Rows own_shard(const Arguments& arguments) {
+  return {const_cast<std::byte*>(arguments.shard), arguments.shard_stride};
 }
 
 // The lowest bit that is set in any address of a run of rows, as far as `most`.

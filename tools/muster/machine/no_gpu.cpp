@@ -1,0 +1,10 @@
+// Stands in for gpu.cpp in a build without CUDA.
+#include "machine/gpu.h"
+
+namespace muster::tool {
+
+nlohmann::ordered_json gpu_facts() {
+  return {{"built", false}};
+}
+
+}  // namespace muster::tool
