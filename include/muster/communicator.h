@@ -78,7 +78,14 @@ class MUSTER_EXPORT Communicator {
   ///
   /// One copy where `full` or the sender's shard lies in a Buffer; two through staging otherwise.
   ///
-  /// @param stream on a GPU, where the gather is enqueued; on the CPU only the default.
+  /// On a GPU the call enqueues the gather and returns: it neither waits nor allocates, and may be
+  /// captured in a CUDA graph. A failure on the device is thrown by check() and by the next call;
+  /// until then outputs are unspecified. Gathers of one communicator follow each other also on
+  /// different streams, but for those in a graph. The communicator outlives its graphs, and its
+  /// destructor aborts a gather that is still in flight.
+  ///
+  /// @param stream on a GPU, where the gather is enqueued: not the legacy default stream, and not one
+  ///        that another rank of this process uses; on the CPU only the default.
   /// @throws Error invalid_argument (nothing was sent); mismatch, timeout, peer_lost, out_of_memory
   ///         (the communicator has failed).
   void all_gather(const ConstTensorView& shard,
