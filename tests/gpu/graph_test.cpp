@@ -1,4 +1,5 @@
 // Gathers in CUDA graphs.
+#include "gpu/captured_graph.h"
 #include "gpu/gpu.h"
 
 #include <gtest/gtest.h>
@@ -15,30 +16,6 @@ class Graph : public ::testing::TestWithParam<int> {
   void SetUp() override {
     if (!have_gpu()) GTEST_SKIP() << "no GPU here";
   }
-};
-
-// Work captured once, to launch often.
-class CapturedGraph {
- public:
-  CapturedGraph(const OwnStream& stream, const std::function<void()>& work) : stream_(stream) {
-    cudaGraph_t graph = nullptr;
-    require_cuda(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeThreadLocal));
-    work();
-    require_cuda(cudaStreamEndCapture(stream.get(), &graph));
-    require_cuda(cudaGraphInstantiate(&executable_, graph, 0));
-    require_cuda(cudaGraphDestroy(graph));
-    require_cuda(cudaGraphUpload(executable_, stream.get()));
-    stream.wait();
-  }
-  ~CapturedGraph() { cudaGraphExecDestroy(executable_); }
-  CapturedGraph(const CapturedGraph&) = delete;
-  CapturedGraph& operator=(const CapturedGraph&) = delete;
-
-  void launch() const { require_cuda(cudaGraphLaunch(executable_, stream_.get())); }
-
- private:
-  const OwnStream& stream_;
-  cudaGraphExec_t executable_ = nullptr;
 };
 
 void meet(World& world) {

@@ -1,0 +1,131 @@
+// Many gathers in a row, every byte of each checked on the device. MUSTER_TEST_SOAK sets how many
+// small ones; there are a hundredth as many mixed ones.
+#include "gpu/captured_graph.h"
+#include "gpu/gpu.h"
+#include "gpu/rounds.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <memory>
+#include <random>
+
+namespace muster::test {
+namespace {
+
+constexpr int ranks = 2;
+constexpr int calls_a_graph = 500;
+
+int small_gathers() {
+  const char* asked = std::getenv("MUSTER_TEST_SOAK");
+  return asked != nullptr ? std::atoi(asked) : 1000000;
+}
+
+using DeviceBytes = std::shared_ptr<std::byte>;
+
+DeviceBytes ordinary(std::size_t bytes, const OwnStream& stream) {
+  void* memory = nullptr;
+  require_cuda(cudaMallocAsync(&memory, bytes, stream.get()));
+  require_cuda(cudaMemsetAsync(memory, 0, bytes, stream.get()));
+  stream.wait();
+  return {static_cast<std::byte*>(memory),
+          [handle = stream.get()](std::byte* m) { cudaFreeAsync(m, handle); }};
+}
+
+// One rank's gathers of `rows` x `row_bytes`, and their check.
+class Soaked {
+ public:
+  Soaked(World& world, Communicator& communicator, const OwnStream& stream)
+      : world_(world),
+        communicator_(communicator),
+        stream_(stream),
+        rounds_(ordinary(sizeof(Rounds), stream)) {}
+
+  void gather(std::byte* shard, std::byte* full, std::int64_t rows, std::int64_t row_bytes) {
+    auto* const rounds = reinterpret_cast<Rounds*>(rounds_.get());
+    begin_round(
+        rounds, shard, static_cast<std::size_t>(rows * row_bytes), world_.rank(), stream_.get());
+    communicator_.all_gather({shard, DataType::uint8, {rows, row_bytes}},
+                             {full, DataType::uint8, {rows, row_bytes * world_.size()}},
+                             1,
+                             stream_.handle());
+    check_round(rounds,
+                full,
+                world_.size(),
+                static_cast<std::size_t>(rows),
+                static_cast<std::size_t>(row_bytes),
+                stream_.get());
+  }
+
+  void expect_rounds(int due) {
+    Rounds seen{};
+    require_cuda(
+        cudaMemcpyAsync(&seen, rounds_.get(), sizeof seen, cudaMemcpyDeviceToHost, stream_.get()));
+    stream_.wait();
+    communicator_.check();
+    require(seen.round == static_cast<std::uint64_t>(due),
+            std::to_string(seen.round) + " rounds instead of " + std::to_string(due));
+    require(seen.wrong == 0, std::to_string(seen.wrong) + " bytes were wrong");
+  }
+
+ private:
+  World& world_;
+  Communicator& communicator_;
+  const OwnStream& stream_;
+  DeviceBytes rounds_;
+};
+
+void meet(World& world) {
+  world.exchange(Group::range(world.size()), {});
+}
+
+TEST(Soak, SmallGathersInGraphs) {
+  if (!have_gpu()) GTEST_SKIP() << "no GPU here";
+  as_threads(ranks, [](World& world) {
+    const OwnStream stream;
+    Communicator communicator(world, Group::range(ranks), on_gpu("soak"));
+    const DeviceBytes shard = ordinary(1024, stream);
+    const DeviceBytes full = ordinary(1024 * ranks, stream);
+    Soaked soaked(world, communicator, stream);
+    const CapturedGraph graph(stream, [&] {
+      for (int i = 0; i < calls_a_graph; ++i) soaked.gather(shard.get(), full.get(), 8, 100);
+    });
+    meet(world);
+    const int replays = small_gathers() / calls_a_graph;
+    for (int i = 0; i < replays; ++i) graph.launch();
+    soaked.expect_rounds(replays * calls_a_graph);
+    meet(world);
+  });
+}
+
+TEST(Soak, MixedGathers) {
+  if (!have_gpu()) GTEST_SKIP() << "no GPU here";
+  as_threads(ranks, [](World& world) {
+    const OwnStream stream;
+    Communicator communicator(world, Group::range(ranks), on_gpu("mixed soak"));
+    constexpr std::size_t most = std::size_t{1} << 20;
+    const Buffer shards = world.allocate(most, Device::cuda(0));
+    const Buffer outputs = world.allocate(most * ranks, Device::cuda(0));
+    const DeviceBytes private_shard = ordinary(most, stream);
+    const DeviceBytes private_output = ordinary(most * ranks, stream);
+    Soaked soaked(world, communicator, stream);
+    std::mt19937_64 alike(1);                                      // the same on all ranks
+    std::mt19937_64 own(static_cast<unsigned>(world.rank()) + 2);  // places
+    const int gathers = small_gathers() / 100;
+    for (int i = 0; i < gathers; ++i) {
+      const auto rows = static_cast<std::int64_t>(1 + alike() % 16);
+      const auto longest = static_cast<std::uint64_t>(alike() % 4 == 0 ? 60000 : 3000);
+      const auto row_bytes = static_cast<std::int64_t>(1 + alike() % longest);
+      soaked.gather(own() % 2 ? shards.data() : private_shard.get(),
+                    own() % 2 ? outputs.data() : private_output.get(),
+                    rows,
+                    row_bytes);
+      if (i % 500 == 0) stream.wait();
+    }
+    soaked.expect_rounds(gathers);
+    meet(world);
+  });
+}
+
+}  // namespace
+}  // namespace muster::test
