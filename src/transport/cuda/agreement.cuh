@@ -35,7 +35,8 @@ inline __device__ void send_headers(const Call& call) {
   }
 }
 
-inline __device__ void receive_headers(const Call& call, Terms& terms) {
+// False when this thread has given up.
+inline __device__ bool receive_headers(const Call& call, Terms& terms) {
   const Arguments& a = call.arguments;
   for (int t = threadIdx.x; t < a.size * packets_a_header; t += blockDim.x) {
     const int from = t / packets_a_header;
@@ -45,10 +46,11 @@ inline __device__ void receive_headers(const Call& call, Terms& terms) {
     if (from != a.self) {
       const std::byte* packet =
           call.mine(a.layout.header(from, call.number)) + word * sizeof(Packet);
-      if (!wait(call, from, [&] { return get(packet, call.flag32(), payload); })) return;
+      if (!wait(call, from, [&] { return get(packet, call.flag32(), payload); })) return false;
     }
     terms.headers[from][word] = payload;
   }
+  return true;
 }
 
 inline __device__ bool fits(std::uint64_t offset,
@@ -106,11 +108,10 @@ inline __device__ void report_mismatch(const Call& call,
   *const_cast<volatile std::uint32_t*>(&call.own().failed) = 1;
 }
 
-// Checks the headers, once the block's threads have received them: false, for all of them, when the
-// call is given up.
-inline __device__ bool agree(const Call& call, Terms& terms) {
-  __syncthreads();
-  if (*call.stop != 0) return false;
+// Checks the headers. `received`: whether this thread has those that it waits for. False, for all
+// threads of the block, when the call is given up.
+inline __device__ bool agree(const Call& call, Terms& terms, bool received) {
+  if (__syncthreads_or(!received) != 0) return false;
   const int i = static_cast<int>(threadIdx.x);
   const bool mismatch = i < call.arguments.size && !agrees(call, terms, i);
   if (__syncthreads_or(mismatch) == 0) return true;

@@ -15,12 +15,15 @@ namespace muster::transport::cuda {
 
 namespace {
 
-// Is this the last block of the call to come here?
+// Is this the last block of the call to come here? Any time after the block's last look at the
+// call's counters.
 __device__ bool is_last_block(const Call& call) {
   if (gridDim.x == 1) return true;
   __shared__ bool last;
-  __syncthreads();
-  if (threadIdx.x == 0) last = atomicAdd(&call.own().left, 1) == gridDim.x - 1;
+  // By another warp than the one that tells the peers, which takes as long.
+  if (threadIdx.x == blockDim.x - 1) {
+    last = atomicAdd(&call.own().left, 1) == gridDim.x - 1;
+  }
   __syncthreads();
   return last;
 }
@@ -35,7 +38,7 @@ __device__ void end_call(const Call& call) {
 __device__ void tell_peers(const Call& call) {
   const Arguments& a = call.arguments;
   const int i = static_cast<int>(threadIdx.x);
-  __syncthreads();
+  __syncthreads();  // the block has moved its rows
   if (i < a.size && i != a.self) count_up(call.theirs(i, a.layout.finished(a.self)));
 }
 
@@ -87,17 +90,16 @@ __global__ void __launch_bounds__(threads_a_block, 2)
   const Share share = begin_share(arguments);
   const Call call{arguments, begin_call(arguments), &stop};
   const bool failed = begin_block(call);
+  bool received = false;
   if (!failed) {
     if (blockIdx.x == 0) send_headers(call);
     send_packets(call, share);
+    received = receive_headers(call, terms);
   }
-  if (!__syncthreads_or(failed)) {
-    receive_headers(call, terms);
-    const Looks early = look(call, 1, share.first);
-    if (agree(call, terms)) {
-      keep_own(call, terms, share);
-      receive_packets(call, terms, share, early);
-    }
+  const Looks early = look(call, 1, share.first);
+  if (agree(call, terms, received)) {
+    keep_own(call, terms, share);
+    receive_packets(call, terms, share, early);
   }
   if (is_last_block(call) && threadIdx.x == 0) end_call(call);
 }
@@ -112,11 +114,7 @@ __global__ void __launch_bounds__(threads_a_block, 2)
   const Call call{arguments, begin_call(arguments), &stop};
   const bool failed = begin_block(call);
   if (!failed && blockIdx.x == 0) send_headers(call);
-  bool well = !__syncthreads_or(failed);
-  if (well) {
-    receive_headers(call, terms);
-    well = agree(call, terms);
-  }
+  bool well = agree(call, terms, !failed && receive_headers(call, terms));
   if (well) {
     push(call, terms, places);
     pull(call, terms);
