@@ -276,7 +276,7 @@ class CudaChannel : public Channel, private world::Listener {
   // A GPU that several members share has to hold all of their blocks at once, and leave half of
   // itself to other communicators and to the application.
   static int blocks_for(const std::vector<Introduction>& members) {
-    std::uint64_t fewest = most_blocks * 2;
+    std::uint64_t fewest = std::uint64_t{most_blocks} * 2;
     std::uint64_t sharing = 2;
     for (const Introduction& member : members) {
       const auto alike = std::count_if(members.begin(), members.end(), [&](const auto& other) {

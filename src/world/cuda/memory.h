@@ -32,6 +32,7 @@ class Reservation {
   Reservation(const Reservation&) = delete;
   Reservation& operator=(const Reservation&) = delete;
 
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the driver's addresses are numbers
   std::byte* base() const noexcept { return reinterpret_cast<std::byte*>(base_); }
   std::size_t bytes() const noexcept { return bytes_; }
 
