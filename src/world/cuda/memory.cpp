@@ -260,11 +260,11 @@ bool CudaMemory::take(const Parcel& parcel) {
     if (!reservation) reservation = std::make_shared<Reservation>(label.arena_bytes);
     if (reservation->bytes() != label.arena_bytes) return false;
     CUmemGenericAllocationHandle handle = 0;
-    const auto descriptor = static_cast<std::intptr_t>(parcel.descriptor.get());
-    require(
-        driver().import_handle(
-            &handle, reinterpret_cast<void*>(descriptor), CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR),
-        "importing a peer's GPU memory");
+    const auto number = static_cast<std::intptr_t>(parcel.descriptor.get());
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the driver takes descriptors so
+    auto* const descriptor = reinterpret_cast<void*>(number);
+    require(driver().import_handle(&handle, descriptor, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR),
+            "importing a peer's GPU memory");
     reservation->map({label.offset, label.bytes}, handle, -1);
     return true;
   } catch (const Error&) {
