@@ -84,7 +84,7 @@ class MUSTER_EXPORT Communicator {
   /// different streams, but for those in a graph. The communicator outlives its graphs, and its
   /// destructor aborts a gather that is still in flight.
   ///
-  /// @param stream on a GPU, where the gather is enqueued: not the legacy default stream, and not one
+  /// @param stream on a GPU, where the gather is enqueued: not the legacy default stream, nor one
   ///        that another rank of this process uses; on the CPU only the default.
   /// @throws Error invalid_argument (nothing was sent); mismatch, timeout, peer_lost, out_of_memory
   ///         (the communicator has failed).
