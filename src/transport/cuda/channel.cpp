@@ -3,6 +3,8 @@
 #include "muster/error.h"
 #include "transport/cuda/kernels.h"
 #include "transport/cuda/pinned.h"
+#include "transport/cuda/pointers.h"
+#include "transport/cuda/relaxed_capture.h"
 #include "transport/cuda/streams.h"
 #include "transport/shm/endpoint.h"
 #include "transport/shm/failure.h"
@@ -301,18 +303,7 @@ class CudaChannel : public Channel, private world::Listener {
     const std::size_t bytes = outer == 0 || row_bytes == 0 ? 0 : (outer - 1) * stride + row_bytes;
     if (bytes == 0) return std::nullopt;
     if (const auto offset = arena_.offset_of(data, bytes)) return world::Range{*offset, bytes};
-    cudaPointerAttributes attributes{};
-    cudaPointerGetAttributes(&attributes, data);
-    cudaGetLastError();
-    const bool elsewhere = attributes.type == cudaMemoryTypeDevice && attributes.device != ordinal_;
-    if (attributes.devicePointer == nullptr || elsewhere) {
-      throw Error(ErrorCode::invalid_argument,
-                  fmt::format("all_gather: the {} is not memory that cuda:{} can reach; it {}",
-                              what,
-                              ordinal_,
-                              elsewhere ? fmt::format("lies on cuda:{}", attributes.device)
-                                        : std::string("is ordinary memory of the host")));
-    }
+    require_reachable(what, data, ordinal_);
     return std::nullopt;
   }
 
@@ -501,18 +492,6 @@ class CudaChannel : public Channel, private world::Listener {
     }
     ring_peers();
   }
-
-  // Lets this thread query and copy though another captures a graph in the mode that forbids it.
-  class RelaxedCapture {
-   public:
-    RelaxedCapture() { cudaThreadExchangeStreamCaptureMode(&mode_); }
-    ~RelaxedCapture() { cudaThreadExchangeStreamCaptureMode(&mode_); }
-    RelaxedCapture(const RelaxedCapture&) = delete;
-    RelaxedCapture& operator=(const RelaxedCapture&) = delete;
-
-   private:
-    cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
-  };
 
   struct Offer {
     world::Range range;
