@@ -8,8 +8,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <utility>
+#include <vector>
 
 namespace muster {
 
@@ -195,8 +199,7 @@ class Communicator::Implementation {
           ErrorCode::invalid_argument,
           operation_ + ": this rank has such a communicator already; give each a tag of its own");
     }
-    channel_ = transport::open_channel(state_, this->group(), options_);
-    meet();
+    connect(transport::candidates(options_));
   }
 
   const Group& group() const noexcept { return claim_.subject().group; }
@@ -245,32 +248,77 @@ class Communicator::Implementation {
     return group;
   }
 
-  // Finds the other members, each of which brings its kind of device and its channel's
-  // introduction.
-  void meet() {
-    const auto kind = static_cast<std::byte>(options_.device.kind());
-    std::vector<std::byte> body = channel_->introduction();
-    body.insert(body.begin(), kind);
-    world::Meeting meeting(
-        *state_, claim_.subject(), body, world::deadline_after(options_.timeout), operation_);
+  // By the first transport that connects all members, which they tell each other where there is
+  // another to go on with.
+  void connect(const std::vector<Transport>& candidates) {
+    const auto deadline = world::deadline_after(options_.timeout);
+    for (const Transport candidate : candidates) {
+      channel_.reset();
+      channel_ = transport::open_channel(candidate, state_, group(), options_);
+      if (candidate == candidates.back()) return meet(deadline);
+      bool connected = true;
+      try {
+        meet(deadline);
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::unsupported) throw;
+        connected = false;
+      }
+      if (all(connected, deadline)) return;
+    }
+  }
+
+  // Finds the other members, each of which brings its kind of device, its choice of transport and
+  // its channel's introduction. Throws unsupported only where the members have met.
+  void meet(world::Deadline deadline) {
+    std::vector<std::byte> body{static_cast<std::byte>(options_.device.kind()),
+                                static_cast<std::byte>(options_.transport)};
+    const std::vector<std::byte> choices = body;
+    const auto introduction = channel_->introduction();
+    body.insert(body.end(), introduction.begin(), introduction.end());
+    world::Meeting meeting(*state_, claim_.subject(), body, deadline, operation_);
     auto bodies = meeting.gather();
     for (int i = 0; i < group().size(); ++i) {
       auto& theirs = bodies[static_cast<std::size_t>(i)];
-      if (theirs.empty() || theirs.front() != kind) {
-        throw Error(
-            ErrorCode::mismatch,
-            fmt::format(
-                "{}: rank {} gathers on another kind of device than rank {}, which is on {}",
-                operation_,
-                group()[i],
-                state_->rank(),
-                options_.device.to_string()),
-            group()[i]);
-      }
-      theirs.erase(theirs.begin());
+      require_same_choices(i, choices, theirs);
+      theirs.erase(theirs.begin(), theirs.begin() + static_cast<std::ptrdiff_t>(choices.size()));
     }
-    channel_->connect(bodies);
+    std::optional<Error> unsupported;
+    try {
+      channel_->connect(bodies);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::unsupported) throw;
+      unsupported = error;
+    }
     meeting.confirm();
+    if (unsupported) throw Error(*unsupported);
+  }
+
+  void require_same_choices(int i,
+                            std::span<const std::byte> mine,
+                            std::span<const std::byte> theirs) const {
+    if (theirs.size() >= mine.size() && std::ranges::equal(mine, theirs.first(mine.size()))) return;
+    const bool device = theirs.empty() || theirs.front() != mine.front();
+    throw Error(
+        ErrorCode::mismatch,
+        fmt::format("{}: rank {} {} than rank {}, which is {}",
+                    operation_,
+                    group()[i],
+                    device ? "gathers on another kind of device" : "has chosen another transport",
+                    state_->rank(),
+                    device ? "on " + options_.device.to_string()
+                           : "for " + std::string(to_string(options_.transport))),
+        group()[i]);
+  }
+
+  // Does it hold for every member?
+  bool all(bool holds, world::Deadline deadline) {
+    const std::byte mine{holds};
+    world::Meeting meeting(*state_, claim_.subject(), std::span(&mine, 1), deadline, operation_);
+    const auto answers = meeting.gather();
+    meeting.confirm();
+    return std::ranges::all_of(answers, [](const auto& answer) {
+      return answer.size() == 1 && answer.front() == std::byte{true};
+    });
   }
 
   const CommunicatorOptions options_;

@@ -6,6 +6,7 @@
 #include <muster/export.h>
 #include <muster/group.h>
 #include <muster/tensor.h>
+#include <muster/transport.h>
 #include <muster/world.h>
 
 #include <chrono>
@@ -26,6 +27,9 @@ struct CommunicatorOptions {
   std::string tag = {};
   /// Where the tensors live.
   Device device = Device::cpu();
+  /// How bytes travel; the same for all members. What is chosen automatically serves them all: GPUs
+  /// that do not reach each other's memory use NCCL, where there is NCCL.
+  Transport transport = Transport::automatic;
 };
 
 /// A member's place in the gathered tensor, along gather_dim, in elements.
@@ -54,8 +58,9 @@ class MUSTER_EXPORT Communicator {
   /// options.timeout.
   /// @throws Error invalid_argument when this rank is not in the group, a rank is outside the
   ///         world, the tag is too long, or (group, tag) is in use by this rank; mismatch when a
-  ///         member uses the tag with another group, device or protocol version; timeout;
-  ///         peer_lost; out_of_memory; unsupported when the device is not in this build.
+  ///         member uses the tag with another group, device, transport or protocol version; timeout;
+  ///         peer_lost; out_of_memory; unsupported when this build, or some member's machine, has
+  ///         no such device or transport.
   Communicator(World& world, Group group, CommunicatorOptions options = {});
 
   /// Local: waits for nobody. A peer that still calls gets peer_lost, «left».

@@ -14,5 +14,6 @@
 #include <muster/plan.h>
 #include <muster/shape.h>
 #include <muster/tensor.h>
+#include <muster/transport.h>
 #include <muster/version.h>
 #include <muster/world.h>

@@ -8,6 +8,7 @@
 #include "muster/dtype.h"
 #include "muster/group.h"
 #include "muster/shape.h"
+#include "muster/transport.h"
 #include "world/state.h"
 
 #include <cstddef>
@@ -66,9 +67,14 @@ class Channel {
   virtual std::size_t control_bytes() const noexcept = 0;
 };
 
-// A channel for tensors on `options.device`.
-// Throws unsupported when no transport of this build serves the device.
-std::unique_ptr<Channel> open_channel(std::shared_ptr<world::State> state,
+// The transports that may serve a communicator with these options, the best first; the same for all
+// members that have the same build. A later one is for members that an earlier one cannot connect.
+// Throws unsupported when there is none.
+std::vector<Transport> candidates(const CommunicatorOptions& options);
+
+// A channel of one of them. Its connect() throws unsupported when these members cannot use it.
+std::unique_ptr<Channel> open_channel(Transport transport,
+                                      std::shared_ptr<world::State> state,
                                       const Group& group,
                                       const CommunicatorOptions& options);
 

@@ -1,0 +1,604 @@
+#include "transport/nccl/channel.h"
+
+#include "muster/error.h"
+#include "transport/cuda/pinned.h"
+#include "transport/cuda/pointers.h"
+#include "transport/cuda/streams.h"
+#include "transport/nccl/communicator.h"
+#include "transport/nccl/kernels.h"
+#include "transport/nccl/library.h"
+#include "transport/nccl/schedule.h"
+#include "transport/nccl/scratch.h"
+#include "transport/nccl/watchdog.h"
+#include "transport/shm/agreement.h"
+#include "transport/shm/endpoint.h"
+#include "transport/shm/failure.h"
+#include "transport/shm/waiter.h"
+#include "world/cuda/memory.h"
+#include "world/liveness.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+namespace muster::transport::nccl {
+
+namespace {
+
+using world::cuda::CudaArena;
+using world::cuda::CudaMemory;
+using world::cuda::CurrentDevice;
+using world::cuda::require;
+
+// How long to wait for the kernels of a failed communicator to end.
+constexpr auto longest_draining = std::chrono::milliseconds(20);
+
+// How long a gather may go on after a member that had not ended it was lost: what that member had
+// to send may have arrived.
+constexpr auto grace = std::chrono::milliseconds(50);
+
+// What a member tells the others when the communicator is made.
+struct Introduction {
+  static constexpr std::uint32_t current_layout = 1;
+
+  std::uint32_t layout = current_layout;
+  std::uint32_t members = 0;
+  std::uint64_t control_offset = 0;
+  std::int32_t version = 0;  // of NCCL; 0: there is none
+  std::uint32_t may_share = 0;
+  world::cuda::Uuid device{};
+  ncclUniqueId id{};  // of the first member's making
+};
+
+// NCCL's own switch.
+bool may_share_gpus() {
+  const char* value = std::getenv("NCCL_MULTI_RANK_GPU_ENABLE");
+  return value != nullptr && std::string_view(value) != "0";
+}
+
+int checked_size(const Group& group) {
+  if (group.size() > most_moves) {
+    throw Error(ErrorCode::unsupported,
+                fmt::format("a communicator on GPUs has at most {} members, this group has {}",
+                            most_moves,
+                            group.size()));
+  }
+  return group.size();
+}
+
+// The members meet on the host in every call, as those of shm do: they compare headers and learn
+// each other's sizes, which NCCL has to be told. Then each enqueues its part and returns.
+class NcclChannel : public Channel, private world::Listener {
+ public:
+  NcclChannel(std::shared_ptr<world::State> state,
+              const Group& group,
+              const CommunicatorOptions& options)
+      : endpoint_{.state = std::move(state),
+                  .group = group,
+                  .timeout = options.timeout,
+                  .self = 0,
+                  .controls =
+                      std::vector<shm::ControlView>(static_cast<std::size_t>(checked_size(group)))},
+        ordinal_(options.device.ordinal()),
+        arena_(static_cast<CudaMemory&>(endpoint_.state->device_memory()).arena(ordinal_)),
+        stream_user_(endpoint_.state.get()),
+        mapped_(cuda::allocate_pinned(sizeof(Progress))),
+        scratch_(arena_.service_stream()),
+        control_(endpoint_.state->arena().allocate(shm::ControlView::bytes(group.size()), true)) {
+    endpoint_.self = *group.position(endpoint_.state->rank());
+    endpoint_.controls[static_cast<std::size_t>(endpoint_.self)] = {
+        endpoint_.state->arena().base() + control_.offset, group.size()};
+    try {
+      introduce();
+      const CurrentDevice current(ordinal_);
+      require(load_kernels(), "loading muster's kernels");
+      require(cudaEventCreateWithFlags(&last_, cudaEventDisableTiming), "making an event");
+    } catch (...) {
+      endpoint_.state->arena().free(control_);
+      throw;
+    }
+  }
+
+  // Captured graphs are gone: the communicator outlives them.
+  ~NcclChannel() override {
+    if (!endpoint_.state->in_own_process()) return;
+    const CurrentDevice current(ordinal_);
+    if (machinery_) {
+      watchdog_.reset();
+      endpoint_.state->liveness().remove(*this);
+      leave();
+      machinery_->failures.keep_from_peers(control_);
+    }
+    communicator_.reset();
+    cudaEventDestroy(last_);
+    endpoint_.state->arena().free(control_);
+  }
+
+  std::vector<std::byte> introduction() const override {
+    std::vector<std::byte> bytes(sizeof introduction_);
+    std::memcpy(bytes.data(), &introduction_, sizeof introduction_);
+    return bytes;
+  }
+
+  void connect(std::span<const std::vector<std::byte>> introductions) override {
+    std::vector<Introduction> members;
+    for (int i = 0; i < endpoint_.size(); ++i) {
+      members.push_back(i == endpoint_.self ? introduction_
+                                            : read(i, introductions[static_cast<std::size_t>(i)]));
+      endpoint_.controls[static_cast<std::size_t>(i)] = {
+          endpoint_.state->arena_of(endpoint_.group[i]).base() + members.back().control_offset,
+          endpoint_.size()};
+    }
+    require_nccl(members);
+    machinery_.emplace(endpoint_);
+    endpoint_.state->liveness().add(*this);
+    const std::lock_guard lock(inside_);
+    try {
+      watchdog_.emplace([this] { look(); });
+      const CurrentDevice current(ordinal_);
+      communicator_.emplace(members.front().id, endpoint_.size(), endpoint_.self);
+      finish("making a communicator");
+    } catch (const Error& error) {
+      machinery_->failures.announce(error);
+      throw;
+    }
+  }
+
+  void prepare(const Gather& given) override {
+    const Calling calling(*this);
+    const CurrentDevice current(ordinal_);
+    Gather gather = given;
+    if (gather.outer <= 1) gather.shard_stride = gather.output_stride = 0;  // of no row to another
+    output_ =
+        find("output", gather.output, gather.outer, gather.output_stride, gather.output_row_bytes);
+    shard_ = find("shard", gather.shard, gather.outer, gather.shard_stride, gather.shard_row_bytes);
+    room_ = scratch_.room_for(scratch_bytes(gather));
+    gather_ = gather;
+    shm::Header header = shm::make_header(gather, std::nullopt, std::nullopt);
+    header.in_outbox = 0;
+    machinery_->agreement.prepare(header, gather.outer);
+    stale_ = true;
+  }
+
+  void all_gather(Stream stream) override {
+    const Calling calling(*this);
+    check_failure();
+    refuse_quarantined("output", output_);
+    refuse_quarantined("shard", shard_);
+    cuda::refuse_legacy(stream);
+    const CurrentDevice current(ordinal_);
+    auto* const handle = static_cast<cudaStream_t>(stream.handle());
+    cudaStreamCaptureStatus capture{};
+    require(cudaStreamIsCapturing(handle, &capture), "asking whether a stream is captured");
+    const bool captured = capture != cudaStreamCaptureStatusNone;
+    const std::uint64_t number = captured ? 0 : stream_user_.claim(handle);
+    watchdog_->start();
+    try {
+      meet();
+      if (captured) {
+        if (output_) captured_outputs_.push_back(*output_);
+        enqueue(handle);
+      } else {
+        run(handle, number);
+      }
+    } catch (const Error& error) {
+      fail(error);
+      throw;
+    }
+  }
+
+  void check() override {
+    const Calling calling(*this);
+    check_failure();
+  }
+
+  void abort(std::string_view text) override {
+    machinery_->failures.announce(
+        Error(ErrorCode::peer_lost,
+              fmt::format(
+                  "{}: rank {} aborted: {}", endpoint_.operation(), endpoint_.state->rank(), text),
+              endpoint_.state->rank()));
+  }
+
+  std::size_t control_bytes() const noexcept override { return control_.bytes + sizeof(Progress); }
+
+ private:
+  // The parts that work on connected control memory.
+  struct Machinery {
+    explicit Machinery(const shm::Endpoint& endpoint)
+        : failures(endpoint), waiter(endpoint, failures), agreement(endpoint, waiter) {}
+
+    shm::Failures failures;
+    shm::Waiter waiter;
+    shm::Agreement agreement;
+  };
+
+  // A calling thread, alone but for watcher and watchdog, which come in for a moment.
+  class Calling {
+   public:
+    explicit Calling(NcclChannel& channel) : channel_(channel) {
+      if (channel.calling_.exchange(true)) {
+        throw Error(ErrorCode::invalid_argument,
+                    "all_gather: another thread is in a call on this communicator");
+      }
+      channel_.inside_.lock();
+    }
+    ~Calling() {
+      channel_.inside_.unlock();
+      channel_.calling_.store(false);
+    }
+    Calling(const Calling&) = delete;
+    Calling& operator=(const Calling&) = delete;
+
+   private:
+    NcclChannel& channel_;
+  };
+
+  // Meeting.
+
+  void introduce() {
+    introduction_.members = static_cast<std::uint32_t>(endpoint_.size());
+    introduction_.control_offset = control_.offset;
+    introduction_.device = arena_.reach().device;
+    introduction_.may_share = may_share_gpus() ? 1 : 0;
+    if (library() == nullptr) return;  // which all members are told
+    introduction_.version = library()->version;
+    if (endpoint_.self == 0) {
+      nccl::require(library()->unique_id(&introduction_.id), "asking for a unique id");
+    }
+  }
+
+  Introduction read(int i, const std::vector<std::byte>& bytes) const {
+    Introduction theirs;
+    if (bytes.size() == sizeof theirs) std::memcpy(&theirs, bytes.data(), sizeof theirs);
+    const std::size_t arena = endpoint_.state->arena_of(endpoint_.group[i]).bytes();
+    const std::size_t needed = shm::ControlView::bytes(endpoint_.size());
+    if (bytes.size() != sizeof theirs || theirs.layout != Introduction::current_layout ||
+        theirs.members != static_cast<std::uint32_t>(endpoint_.size()) ||
+        theirs.control_offset % alignof(shm::Mailbox) != 0 || theirs.control_offset > arena ||
+        arena - theirs.control_offset < needed) {
+      throw mismatch(i, "has another layout of control memory");
+    }
+    return theirs;
+  }
+
+  Error mismatch(int i, std::string_view what) const {
+    return Error(ErrorCode::mismatch,
+                 fmt::format("Communicator on group {}: rank {} {} than rank {}",
+                             endpoint_.group.to_string(),
+                             endpoint_.group[i],
+                             what,
+                             endpoint_.state->rank()),
+                 endpoint_.group[i]);
+  }
+
+  Error unsupported(int i, const std::string& what) const {
+    return Error(ErrorCode::unsupported,
+                 fmt::format("Communicator on group {}: {}", endpoint_.group.to_string(), what),
+                 endpoint_.group[i]);
+  }
+
+  // All members find the same, and none waits for another in vain.
+  void require_nccl(const std::vector<Introduction>& members) const {
+    for (int i = 0; i < endpoint_.size(); ++i) {
+      const Introduction& member = members[static_cast<std::size_t>(i)];
+      if (member.version == 0) {
+        throw unsupported(
+            i,
+            fmt::format("rank {} has no NCCL to use{}",
+                        endpoint_.group[i],
+                        i == endpoint_.self ? " (" + why_no_library() + ")" : std::string()));
+      }
+    }
+    for (int i = 0; i < endpoint_.size(); ++i) {
+      const Introduction& member = members[static_cast<std::size_t>(i)];
+      if (member.version != introduction_.version) {
+        throw mismatch(i,
+                       fmt::format("has NCCL {}, another version ({})",
+                                   version_text(member.version),
+                                   version_text(introduction_.version)));
+      }
+      for (int j = 0; j < i; ++j) {
+        if (members[static_cast<std::size_t>(j)].device == member.device) {
+          require_sharing(members, j, i);
+        }
+      }
+    }
+  }
+
+  void require_sharing(const std::vector<Introduction>& members, int i, int j) const {
+    const bool able = introduction_.version >= first_to_share_gpus;
+    if (able && members[static_cast<std::size_t>(i)].may_share != 0 &&
+        members[static_cast<std::size_t>(j)].may_share != 0) {
+      return;
+    }
+    throw unsupported(
+        j,
+        fmt::format(
+            "ranks {} and {} use the same GPU, which NCCL {} refuses{}",
+            endpoint_.group[i],
+            endpoint_.group[j],
+            version_text(introduction_.version),
+            able ? " unless NCCL_MULTI_RANK_GPU_ENABLE=1 is set for all of them"
+                 : fmt::format("; {} or later takes it", version_text(first_to_share_gpus))));
+  }
+
+  // Waits until what NCCL does in the background has ended.
+  void finish(std::string_view what) {
+    const auto deadline = world::deadline_after(endpoint_.timeout);
+    for (int looks = 0;; ++looks) {
+      const ncclResult_t state = communicator_->state();
+      if (state == ncclSuccess) return;
+      nccl::require(state, what);
+      if (machinery_->failures.failed()) throw machinery_->failures.recorded();
+      endpoint_.for_each_peer([&](int i) {
+        if (endpoint_.state->liveness().lost(endpoint_.group[i])) {
+          throw machinery_->failures.reason_of_end(i);
+        }
+      });
+      if (world::Clock::now() >= deadline) {
+        throw Error(ErrorCode::timeout,
+                    fmt::format("{}: rank {} waited {} ms in vain for NCCL ({})",
+                                endpoint_.operation(),
+                                endpoint_.state->rank(),
+                                endpoint_.timeout.count(),
+                                what));
+      }
+      if (looks < 100) {
+        std::this_thread::yield();
+      } else {
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+      }
+    }
+  }
+
+  // Gathering.
+
+  // Throws mismatch, timeout, peer_lost. Afterwards all members enqueue the same.
+  void meet() {
+    machinery_->waiter.begin_call();
+    if (!machinery_->agreement.reach(++calls_) && !stale_) return;
+    schedule_ =
+        make_schedule(gather_, endpoint_.self, endpoint_.size(), machinery_->agreement, room_);
+    stale_ = false;
+  }
+
+  // Behind the last gather, also where that is on another stream.
+  void run(cudaStream_t stream, std::uint64_t number) {
+    if (launched_ && number != last_stream_) {
+      require(cudaStreamWaitEvent(stream, last_, 0), "ordering two streams");
+    }
+    enqueue(stream);
+    require(cudaEventRecord(last_, stream), "recording an event");
+    launched_ = true;
+    last_stream_ = number;
+  }
+
+  void enqueue(cudaStream_t stream) {
+    if (gather_.outer * gather_.output_row_bytes == 0) return;
+    require(count(&progress().begun, stream), "launching a gather");
+    require(launch(schedule_.before, stream), "launching a gather");
+    if (schedule_.equal) {
+      communicator_->all_gather(schedule_.from, schedule_.to, schedule_.bytes, stream);
+    } else {
+      communicator_->exchange(schedule_.sent, schedule_.received, stream);
+    }
+    finish("enqueueing a gather");
+    require(launch(schedule_.after, stream), "launching a gather");
+    require(count(&progress().ended, stream), "launching a gather");
+  }
+
+  // Where a tensor lies in this rank's arena, if it does. Throws invalid_argument for memory that
+  // the device cannot reach.
+  std::optional<world::Range> find(std::string_view what,
+                                   const void* data,
+                                   std::size_t outer,
+                                   std::size_t stride,
+                                   std::size_t row_bytes) const {
+    const std::size_t bytes = outer == 0 || row_bytes == 0 ? 0 : (outer - 1) * stride + row_bytes;
+    if (bytes == 0) return std::nullopt;
+    if (const auto offset = arena_.offset_of(data, bytes)) return world::Range{*offset, bytes};
+    cuda::require_reachable(what, data, ordinal_);
+    return std::nullopt;
+  }
+
+  void refuse_quarantined(std::string_view what, const std::optional<world::Range>& range) {
+    if (!range || !arena_.any_quarantined()) return;
+    if (const auto rank = arena_.holder(*range)) {
+      throw Error(
+          ErrorCode::invalid_argument,
+          fmt::format(
+              "{}: the {} lies in memory that rank {} could still write, since a gather "
+              "that it did not finish has failed; use other memory until it answers or dies",
+              endpoint_.operation(),
+              what,
+              *rank),
+          *rank);
+    }
+  }
+
+  // Failure.
+
+  Progress& progress() const noexcept { return *reinterpret_cast<Progress*>(mapped_.get()); }
+  std::uint64_t begun() const noexcept {
+    return std::atomic_ref(progress().begun).load(std::memory_order_acquire);
+  }
+  std::uint64_t ended() const noexcept {
+    return std::atomic_ref(progress().ended).load(std::memory_order_acquire);
+  }
+
+  void check_failure() {
+    if (!machinery_->failures.failed()) return;
+    settle();
+    throw machinery_->failures.recorded();
+  }
+
+  void fail(const Error& error) noexcept {
+    machinery_->failures.announce(error);
+    settle();
+  }
+
+  // Ends what runs on the device, says so, and keeps what a peer that has not said so could still
+  // write out of use: NCCL has peers write straight into the buffers of captured gathers.
+  void settle() noexcept {
+    if (settled_) return;
+    communicator_->abort();
+    if (!drain(longest_draining)) return;
+    machinery_->failures.end();
+    settled_ = true;
+    if (machinery_->failures.wait_for_peers_to_end()) return;
+    if (output_) machinery_->failures.keep_from_peers(arena_, *output_);
+    for (const world::Range& range : captured_outputs_) {
+      machinery_->failures.keep_from_peers(arena_, range);
+    }
+  }
+
+  // Waits until no gather is under way on the device.
+  bool drain(std::chrono::milliseconds patience) const noexcept {
+    const auto deadline = world::deadline_after(patience);
+    while (begun() != ended()) {
+      if (world::Clock::now() > deadline) return false;
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+    return true;
+  }
+
+  // What the destructor does while peers may still be at work.
+  void leave() noexcept {
+    if (!settled_) {
+      const auto deadline = world::deadline_after(endpoint_.timeout);
+      while (launched_ && cudaEventQuery(last_) == cudaErrorNotReady &&
+             !machinery_->failures.failed() && world::Clock::now() < deadline) {
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+      }
+      machinery_->failures.end();
+      // Not to take away what peers' kernels, which end within microseconds, look at.
+      machinery_->failures.wait_for_peers_to_end();
+    }
+    endpoint_.for_each_peer(
+        [&](int i) { world::ring_attention(endpoint_.state->control_of(endpoint_.group[i])); });
+  }
+
+  // On the watcher thread. Wakes a sleeping call so that it looks around; where there is no call,
+  // ends this side of a failed communicator.
+  void attention() noexcept override {
+    shm::Doorbell& doorbell = endpoint_.own().doorbell();
+    if (doorbell.awaited.load(std::memory_order_seq_cst) != 0) {
+      doorbell.bell.fetch_add(1, std::memory_order_seq_cst);
+      world::futex_wake_all(doorbell.bell);
+    }
+    if (!machinery_->failures.failed()) return;
+    const std::unique_lock lock(inside_, std::try_to_lock);
+    if (lock && communicator_) settle();
+  }
+
+  // On the watchdog's thread: is the gather that the device is at getting anywhere? A call that is
+  // under way looks for itself.
+  void look() noexcept {
+    const std::unique_lock lock(inside_, std::try_to_lock);
+    if (!lock || settled_) return;
+    if (machinery_->failures.failed()) return settle();
+    show_progress();
+    try {
+      nccl::require(communicator_->state(), endpoint_.operation());
+      require_progress();
+    } catch (const Error& error) {
+      fail(error);
+    }
+  }
+
+  void show_progress() const noexcept {
+    endpoint_.for_each_peer([&](int i) {
+      shm::PeerWords& words = endpoint_.of(i).from(endpoint_.self);
+      words.pushed.store(begun(), std::memory_order_relaxed);
+      words.pulled.store(ended(), std::memory_order_relaxed);
+    });
+  }
+
+  void require_progress() {
+    const auto now = world::Clock::now();
+    const std::uint64_t call = begun();
+    if (call == ended() || call != watched_) {
+      watched_ = call;
+      watched_since_ = now;
+      return;
+    }
+    if (now - watched_since_ >= grace) {
+      endpoint_.for_each_peer([&](int i) {
+        const bool finished =
+            endpoint_.own().from(i).pulled.load(std::memory_order_relaxed) >= call;
+        if (endpoint_.ended(i) && !finished) throw machinery_->failures.reason_of_end(i);
+      });
+    }
+    if (now - watched_since_ >= endpoint_.timeout) throw late(call);
+  }
+
+  // The members whose devices have not come to this gather; all of them have promised it.
+  Error late(std::uint64_t call) const {
+    std::vector<int> ranks;
+    for (int i = 0; i < endpoint_.size(); ++i) {
+      const bool is_late = i != endpoint_.self && endpoint_.own().from(i).pushed.load() < call;
+      if (is_late) ranks.push_back(endpoint_.group[i]);
+    }
+    return Error(
+        ErrorCode::timeout,
+        fmt::format("{}: the GPU of rank {} waited {} ms in vain for {}",
+                    endpoint_.operation(),
+                    endpoint_.state->rank(),
+                    endpoint_.timeout.count(),
+                    ranks.empty() ? "NCCL" : fmt::format("rank {}", fmt::join(ranks, ", rank "))),
+        ranks.empty() ? std::nullopt : std::optional(ranks.front()));
+  }
+
+  shm::Endpoint endpoint_;  // the host's half: how members meet, fail, and end
+  const int ordinal_;
+  CudaArena& arena_;
+  cuda::StreamUser stream_user_;
+  const cuda::Pinned mapped_;
+  Scratch scratch_;
+  const world::Range control_;
+  Introduction introduction_;
+  cudaEvent_t last_ = nullptr;          // behind the last gather that was not captured
+  std::optional<Machinery> machinery_;  // once connected
+  std::optional<NcclCommunicator> communicator_;
+  std::optional<Watchdog> watchdog_;
+
+  std::atomic<bool> calling_ = false;
+  std::mutex inside_;
+  std::uint64_t calls_ = 0;
+  bool launched_ = false;
+  std::uint64_t last_stream_ = 0;
+  bool settled_ = false;
+  std::uint64_t watched_ = 0;  // the gather that the watchdog has seen begin, and when
+  world::Deadline watched_since_;
+  std::vector<world::Range> captured_outputs_;
+
+  // Of the prepared gather.
+  Gather gather_;
+  std::optional<world::Range> output_;  // where it lies in the arena
+  std::optional<world::Range> shard_;
+  std::byte* room_ = nullptr;
+  bool stale_ = true;  // schedule_ is of another gather
+  Schedule schedule_;
+};
+
+}  // namespace
+
+bool serves(Device device) {
+  return device.kind() == Device::Kind::cuda;
+}
+
+std::unique_ptr<Channel> open(std::shared_ptr<world::State> state,
+                              const Group& group,
+                              const CommunicatorOptions& options) {
+  return std::make_unique<NcclChannel>(std::move(state), group, options);
+}
+
+}  // namespace muster::transport::nccl
