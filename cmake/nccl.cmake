@@ -1,5 +1,5 @@
-# NCCL, where its header is found. The library is opened at run time, so that what is built here
-# also works where there is none.
+# NCCL, where a header of 2.28 or later is found. The library is opened at run time and may be older;
+# what is built here also works where there is none.
 set(NCCL_ROOT "" CACHE PATH "Where NCCL is, if the compiler does not know: has include/nccl.h")
 set(MUSTER_HAS_NCCL OFF)
 
@@ -9,6 +9,11 @@ if(MUSTER_HAS_CUDA)
             HINTS ${NCCL_ROOT}/include ${CUDAToolkit_INCLUDE_DIRS}
                   ${PROJECT_SOURCE_DIR}/build/nccl/include)
   if(NCCL_INCLUDE_DIR)
+    file(STRINGS ${NCCL_INCLUDE_DIR}/nccl.h version_line REGEX "define NCCL_(MAJOR|MINOR) +[0-9]+")
+    string(REGEX MATCHALL "[0-9]+" nccl_version "${version_line}")
+    list(JOIN nccl_version "." nccl_version)
+  endif()
+  if(NCCL_INCLUDE_DIR AND nccl_version VERSION_GREATER_EQUAL 2.28)
     set(MUSTER_HAS_NCCL ON)
     add_library(nccl_headers INTERFACE)
     target_include_directories(nccl_headers SYSTEM INTERFACE ${NCCL_INCLUDE_DIR})
@@ -16,9 +21,9 @@ if(MUSTER_HAS_CUDA)
     if(NCCL_LIBRARY_FILE)
       get_filename_component(NCCL_LIBRARY_DIR ${NCCL_LIBRARY_FILE} DIRECTORY)
     endif()
-    message(STATUS "muster: with NCCL, header in ${NCCL_INCLUDE_DIR}")
+    message(STATUS "muster: with NCCL, by the header of ${nccl_version} in ${NCCL_INCLUDE_DIR}")
   else()
-    message(STATUS "muster: without NCCL (no nccl.h; see tools/nccl/fetch, or set NCCL_ROOT): "
+    message(STATUS "muster: without NCCL (no nccl.h of 2.28 or later; see tools/nccl/fetch, or set NCCL_ROOT): "
                    "ranks on GPUs must reach each other's memory")
   endif()
 endif()

@@ -85,7 +85,7 @@ CONFORMANCE_TEST(GathersInGroupsThatShareRanks) {
 // All groups' members make their communicators in the same order, each stream of them on a thread
 // of its own, so that ranks interleave them in whatever way.
 CONFORMANCE_TEST(KeepsAThousandCommunicatorsApartByTheirTags) {
-  constexpr std::size_t total = 1000;
+  const auto total = static_cast<std::size_t>(rank.memory.communicators(1000));
   const auto streams = static_cast<std::size_t>(
       rank.memory.threads_at_once(rank.world.size(), rank.world.size() > 8 ? 2 : 8));
   std::vector<std::string> failures(streams);
@@ -138,7 +138,8 @@ CONFORMANCE_TEST(LetsThreadsOfARankGatherAtTheSameTime) {
 }
 
 CONFORMANCE_TEST(LetsATagBeUsedAgainAfterItsCommunicatorIsGone) {
-  for (std::size_t round = 0; round < 20; ++round) {
+  const auto rounds = static_cast<std::size_t>(rank.memory.communicators(20));
+  for (std::size_t round = 0; round < rounds; ++round) {
     Communicator communicator(rank.world, Group::range(rank.world.size()), rank.options("again"));
     gather_and_check(rank, communicator, told_apart(communicator, round));
   }

@@ -37,6 +37,8 @@ class Memory {
     static_cast<void>(ranks);
     return wanted;
   }
+  // How many communicators a test may make, up to `wanted`.
+  virtual int communicators(int wanted) const { return wanted; }
   // Waits until the gathers made so far have ended; throws what went wrong on the device.
   virtual void finish(Communicator& communicator) const = 0;
 };

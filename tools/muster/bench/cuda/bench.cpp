@@ -190,6 +190,8 @@ void prepare_for_cuda() {
   // Each stream its own queue, and no module loaded while a kernel waits for this rank.
   ::setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   ::setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+  // NCCL's, from 2.30 on: several ranks on a GPU, for which it has no multicast.
+  ::setenv("NCCL_MULTI_RANK_GPU_ENABLE", "1", 0);
 }
 
 int bench_all_gather_on_gpus(World& world, const BenchOptions& options) {

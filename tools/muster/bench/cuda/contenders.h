@@ -28,6 +28,7 @@ Contender make_muster_on_gpu(const GpuWorkspace& workspace, const std::string& p
 std::vector<Contender> make_limits_on_gpu(const GpuWorkspace& workspace);
 
 // What a user of NCCL has. "nccl" gathers along dimension 0, for an inner dimension another result;
+// so does "nccl symmetric", from 2.28 on, between windows that the ranks have registered;
 // "nccl+permute" moves the rows into place afterwards. Nothing where NCCL is missing, refuses the
 // ranks (several on a GPU, below 2.30), or sections are unequal.
 class Nccl {

@@ -1,50 +1,17 @@
-// NCCL, opened at run time: `muster` needs it neither to start nor to gather.
 #include "bench/cuda/contenders.h"
 #include "bench/cuda/move.h"
+#include "bench/cuda/nccl_library.h"
+#include "bench/cuda/nccl_window.h"
 #include "exit_status.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
-#include <nccl.h>
 
 #include <cstring>
 
 namespace muster::tool {
 namespace {
 
-struct Library {
-  decltype(&ncclGetVersion) version;
-  decltype(&ncclGetUniqueId) unique_id;
-  decltype(&ncclCommInitRank) init;
-  decltype(&ncclCommAbort) abort;
-  decltype(&ncclAllGather) all_gather;
-  decltype(&ncclGetErrorString) error_string;
-};
-
-template <typename Function>
-bool look_up(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(::dlsym(library, name));
-  return function != nullptr;
-}
-
-// Nothing where there is no NCCL.
-const Library* library() {
-  static const std::unique_ptr<const Library> loaded = []() -> std::unique_ptr<const Library> {
-    void* handle = ::dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
-    if (handle == nullptr) return nullptr;
-    auto nccl = std::make_unique<Library>();
-    const bool complete = look_up(handle, "ncclGetVersion", nccl->version) &&
-                          look_up(handle, "ncclGetUniqueId", nccl->unique_id) &&
-                          look_up(handle, "ncclCommInitRank", nccl->init) &&
-                          look_up(handle, "ncclCommAbort", nccl->abort) &&
-                          look_up(handle, "ncclAllGather", nccl->all_gather) &&
-                          look_up(handle, "ncclGetErrorString", nccl->error_string);
-    return complete ? std::move(nccl) : nullptr;
-  }();
-  return loaded.get();
-}
-
-std::string version_of(const Library& nccl) {
+std::string version_of(const NcclLibrary& nccl) {
   int version = 0;
   nccl.version(&version);
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
@@ -57,7 +24,7 @@ struct Nccl::Communicator {
 };
 
 Nccl::Nccl(const GpuRank& rank) {
-  const Library* nccl = library();
+  const NcclLibrary* nccl = nccl_library();
   World& world = rank.world();
   const Group all = Group::range(world.size());
   ncclUniqueId id{};
@@ -88,24 +55,23 @@ Nccl::Nccl(const GpuRank& rank) {
 }
 
 Nccl::~Nccl() {
-  if (communicator_) library()->abort(communicator_->handle);
+  if (communicator_) nccl_library()->abort(communicator_->handle);
 }
 
 std::vector<Contender> Nccl::contenders(const GpuWorkspace& workspace) const {
   const GatherPlan& plan = workspace.gather.plan;
   if (!communicator_ || !workspace.gather.equal() || plan.output_bytes() == 0) return {};
   const std::size_t bytes = workspace.source.size();
-  const auto gather_to = [comm = communicator_->handle,
-                          source = workspace.source,
-                          stream = workspace.rank.stream()](std::byte* to) {
-    const ncclResult_t status =
-        library()->all_gather(source.data(), to, source.size(), ncclInt8, comm, stream);
+  const auto gather = [comm = communicator_->handle, bytes, stream = workspace.rank.stream()](
+                          const std::byte* from, std::byte* to) {
+    const ncclResult_t status = nccl_library()->all_gather(from, to, bytes, ncclInt8, comm, stream);
     if (status != ncclSuccess) {
-      throw Failure(fmt::format("bench: ncclAllGather: {}", library()->error_string(status)));
+      throw Failure(fmt::format("bench: ncclAllGather: {}", nccl_library()->error_string(status)));
     }
   };
   const std::vector<Shape> flat(static_cast<std::size_t>(plan.members()),
                                 Shape{static_cast<std::int64_t>(bytes)});
+  const auto source = workspace.source;
   const auto output = workspace.output;
   std::vector<Contender> contenders;
   contenders.push_back({"nccl",
@@ -114,7 +80,21 @@ std::vector<Contender> Nccl::contenders(const GpuWorkspace& workspace) const {
                         workspace.source,
                         output,
                         GatherPlan(flat, DataType::uint8, 0),
-                        [=] { gather_to(output.data()); }});
+                        [=] { gather(source.data(), output.data()); }});
+  // NCCL wants what it stores to aligned.
+  const std::size_t begin = (plan.output_bytes() + 4095) / 4096 * 4096;
+  const auto window = NcclWindow::make(workspace.rank, communicator_->handle, begin + bytes);
+  if (window) {
+    const auto shard = window->bytes().subspan(begin);
+    const auto full = window->bytes().first(plan.output_bytes());
+    contenders.push_back({"nccl symmetric",
+                          "nccl",
+                          "shared",
+                          shard,
+                          full,
+                          GatherPlan(flat, DataType::uint8, 0),
+                          [=] { gather(window->bytes().data() + begin, full.data()); }});
+  }
   if (plan.outer() > 1 && can_move(plan.row_bytes(0))) {
     const auto scratch = workspace.rank.allocate(plan.output_bytes());
     contenders.push_back({"nccl+permute",
@@ -124,7 +104,7 @@ std::vector<Contender> Nccl::contenders(const GpuWorkspace& workspace) const {
                           output,
                           plan,
                           [=, stream = workspace.rank.stream()] {
-                            gather_to(scratch.get());
+                            gather(source.data(), scratch.get());
                             permute_rows(scratch.get(),
                                          output.data(),
                                          plan.members(),

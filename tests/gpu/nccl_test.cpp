@@ -1,0 +1,269 @@
+// Gathers by NCCL: what the conformance suite does not say.
+#include "gpu/captured_graph.h"
+#include "gpu/gpu.h"
+#include "support/job.h"
+#include "support/role.h"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+namespace muster::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto patience = 60s;
+
+// Also lets NCCL take several ranks on a GPU, which it does from 2.30 on.
+bool have_gpu_for_nccl() {
+  ::setenv("NCCL_MULTI_RANK_GPU_ENABLE", "1", 1);
+  ::setenv("NCCL_NVLS_ENABLE", "0", 1);
+  return have_gpu();
+}
+
+CommunicatorOptions by_nccl(std::string tag,
+                            std::chrono::milliseconds timeout = World::default_timeout) {
+  CommunicatorOptions options = on_gpu(std::move(tag), timeout);
+  options.transport = Transport::nccl;
+  return options;
+}
+
+// Holds the stream up: what is enqueued behind does not begin before.
+void hold_up(const OwnStream& stream, std::chrono::milliseconds time) {
+  require_cuda(cudaLaunchHostFunc(
+      stream.get(),
+      [](void* milliseconds) {
+        std::this_thread::sleep_for(
+            std::chrono::milliseconds(reinterpret_cast<std::intptr_t>(milliseconds)));
+      },
+      reinterpret_cast<void*>(static_cast<std::intptr_t>(time.count()))));
+}
+
+TEST(NcclOnTheCpu, IsUnsupported) {
+  auto worlds = World::threads(1);
+  const Error error = require_error(ErrorCode::unsupported, "communicator", [&] {
+    Communicator communicator(worlds[0], Group{0}, {.transport = Transport::nccl});
+  });
+  require_text(error, {"nccl", "cpu"});
+}
+
+// A graph's launch must not wait for a kernel that waits for it.
+void meet(World& world) {
+  world.exchange(Group::range(world.size()), {});
+}
+
+class Nccl : public ::testing::TestWithParam<int> {
+ protected:
+  void SetUp() override {
+    if (!have_gpu_for_nccl()) GTEST_SKIP() << "no GPU here";
+  }
+};
+
+// Rows of 24 bytes of rank 0, 32 of rank 1, and so on, at their places in wider rows: captured, and
+// replayed between plain calls.
+TEST_P(Nccl, ReplaysCapturedGathersOfUnequalSectionsBetweenPlainCalls) {
+  as_threads(GetParam(), [](World& world) {
+    constexpr std::int64_t rows = 50;
+    const auto columns = [](int rank) { return std::int64_t{24} + 8 * rank; };
+    std::int64_t whole = 0;
+    for (int r = 0; r < world.size(); ++r) whole += columns(r);
+    const OwnStream stream;
+    Communicator communicator(world, Group::range(world.size()), by_nccl("captured"));
+    const Buffer shard =
+        world.allocate(static_cast<std::size_t>(rows * columns(world.rank())), Device::cuda(0));
+    const Buffer full = world.allocate(static_cast<std::size_t>(rows * whole), Device::cuda(0));
+    const auto gather = [&] {
+      communicator.all_gather({shard.data(), DataType::uint8, {rows, columns(world.rank())}},
+                              {full.data(), DataType::uint8, {rows, whole}},
+                              1,
+                              stream.handle());
+    };
+    const CapturedGraph graph(stream, gather);
+    for (int round = 0; round < 20; ++round) {
+      require_cuda(
+          cudaMemsetAsync(shard.data(), round + 7 * world.rank(), shard.size(), stream.get()));
+      require_cuda(cudaMemsetAsync(full.data(), 255, full.size(), stream.get()));
+      stream.wait();
+      meet(world);
+      if (round % 3 == 2) {
+        gather();
+      } else {
+        graph.launch();
+      }
+      std::vector<std::uint8_t> seen(full.size());
+      require_cuda(cudaMemcpyAsync(
+          seen.data(), full.data(), seen.size(), cudaMemcpyDeviceToHost, stream.get()));
+      stream.wait();
+      communicator.check();
+      std::size_t at = 0;
+      for (std::int64_t row = 0; row < rows; ++row) {
+        for (int r = 0; r < world.size(); ++r) {
+          for (std::int64_t c = 0; c < columns(r); ++c, ++at) {
+            require(seen[at] == static_cast<std::uint8_t>(round + 7 * r), "a wrong byte");
+          }
+        }
+      }
+      meet(world);
+    }
+  });
+}
+
+TEST_P(Nccl, EndsAKernelThatWaitsForAMemberWhoseStreamIsHeldUp) {
+  if (GetParam() == 1) GTEST_SKIP() << "nobody to wait for";
+  as_threads(GetParam(), [](World& world) {
+    const OwnStream stream;
+    Gathering gathering(world, stream, 4096);
+    const Group all = Group::range(world.size());
+    {
+      Communicator communicator(world, all, by_nccl("held up", 400ms));
+      gathering.fill(1);
+      gathering.enqueue(communicator);
+      gathering.expect(1);
+      meet(world);
+      if (world.rank() == 0) hold_up(stream, 1500ms);
+      gathering.enqueue(communicator);
+      stream.wait();
+      if (world.rank() != 0) {
+        const Error error =
+            require_error(ErrorCode::timeout, "check", [&] { communicator.check(); });
+        require_peer(error, 0);
+      }
+      meet(world);
+      require_error(ErrorCode::timeout, "call", [&] { gathering.enqueue(communicator); });
+    }
+    Communicator next(world, all, by_nccl("next"));
+    gathering.fill(3);
+    gathering.enqueue(next);
+    gathering.expect(3);
+    next.check();
+    meet(world);
+  });
+}
+
+TEST_P(Nccl, TellsByCheckThatAMemberDidNotReplayAGraph) {
+  if (GetParam() == 1) GTEST_SKIP() << "nobody to wait for";
+  as_threads(GetParam(), [](World& world) {
+    const OwnStream stream;
+    Gathering gathering(world, stream, 4096);
+    Communicator communicator(world, Group::range(world.size()), by_nccl("replayed", 400ms));
+    const CapturedGraph graph(stream, [&] { gathering.enqueue(communicator); });
+    gathering.fill(1);
+    stream.wait();
+    meet(world);
+    graph.launch();
+    gathering.expect(1);
+    meet(world);
+    if (world.rank() != 0) {
+      graph.launch();
+      stream.wait();
+      const Error error = require_error(ErrorCode::timeout, "check", [&] { communicator.check(); });
+      require_peer(error, 0);
+    }
+    meet(world);
+  });
+}
+
+TEST_P(Nccl, AnotherChoiceOfTransportIsAMismatch) {
+  if (GetParam() == 1) GTEST_SKIP() << "nobody to disagree with";
+  as_threads(GetParam(), [](World& world) {
+    const Error error = require_error(ErrorCode::mismatch, "communicator", [&] {
+      Communicator communicator(world,
+                                Group::range(world.size()),
+                                world.rank() == 0 ? by_nccl("choice") : on_gpu("choice"));
+    });
+    require_text(error, {"transport"});
+    meet(world);
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(On, Nccl, ::testing::Values(1, 2, 3));
+
+// Gathers until somebody is lost, tells when it learnt that, and goes on with those who are left.
+// The victim has promised its part, but its GPU does not come to it.
+void act_beside_a_victim(const std::string&) {
+  if (!have_gpu_for_nccl()) throw std::runtime_error("no GPU");
+  World world = World::join();
+  const int victim = world.size() - 1;
+  const OwnStream stream;
+  Group left = Group::range(world.size());
+  Gathering gathering(world, stream, 20000);
+  {
+    Communicator communicator(world, left, by_nccl("before"));
+    for (int round = 0; round < 3; ++round) {
+      gathering.fill(round);
+      gathering.enqueue(communicator);
+      gathering.expect(round);
+    }
+    if (world.rank() == victim) hold_up(stream, patience);
+    gathering.enqueue(communicator);
+    tell("ready");
+    stream.wait();
+    const auto freed = Clock::now();
+    const Error error = require_error(ErrorCode::peer_lost, "check", [&] { communicator.check(); });
+    require_peer(error, victim);
+    tell(std::to_string(freed.time_since_epoch().count()));
+    left = world.survivors(left);
+  }
+  Communicator communicator(world, left, by_nccl("after"));
+  const Buffer shard = world.allocate(5000, Device::cuda(0));
+  const Buffer full =
+      world.allocate(shard.size() * static_cast<std::size_t>(left.size()), Device::cuda(0));
+  communicator.all_gather({shard.data(), DataType::uint8, {5000}},
+                          {full.data(), DataType::uint8, {5000 * left.size()}},
+                          0,
+                          stream.handle());
+  stream.wait();
+  communicator.check();
+  tell("went on");
+}
+const RegisteredRole beside_a_victim("beside a victim of NCCL's", act_beside_a_victim);
+
+TEST(KillUnderNccl, FreesTheKernelsThatWaitAndTheOthersGoOn) {
+  if (!have_gpu_for_nccl()) GTEST_SKIP() << "no GPU here";
+  constexpr int ranks = 3;
+  Job job(ranks, "beside a victim of NCCL's", "");
+  const auto deadline = Clock::now() + patience;
+  for (int r = 0; r < ranks; ++r) ASSERT_EQ(job[r].line(deadline), "ready") << "rank " << r;
+  std::this_thread::sleep_for(300ms);  // until the kernels wait
+  const auto killed = Clock::now();
+  job[ranks - 1].signal(SIGKILL);
+  for (int r = 0; r < ranks - 1; ++r) {
+    const auto line = job[r].line(deadline);
+    ASSERT_TRUE(line) << "rank " << r;
+    const Clock::time_point freed{Clock::duration(std::stoll(*line))};
+    const auto after = std::chrono::duration_cast<std::chrono::microseconds>(freed - killed);
+    std::printf("rank %d's kernel ended %lld us after the kill\n",
+                r,
+                static_cast<long long>(after.count()));
+    EXPECT_GE(after, 0us);
+    EXPECT_LE(after, 500ms);
+    EXPECT_EQ(job[r].line(deadline), "went on") << "rank " << r;
+  }
+}
+
+// A machine without NCCL.
+void act_without_nccl(const std::string&) {
+  ::setenv("MUSTER_NCCL", "/there/is/none", 1);
+  if (!have_gpu_for_nccl()) throw std::runtime_error("no GPU");
+  World world = World::join();
+  const Error error = require_error(ErrorCode::unsupported, "communicator", [&] {
+    Communicator communicator(world, Group::range(world.size()), by_nccl("none"));
+  });
+  require_text(error, {"no NCCL"});
+  Communicator otherwise(world, Group::range(world.size()), on_gpu("none"));
+  tell("told");
+}
+const RegisteredRole without_nccl("without NCCL", act_without_nccl);
+
+TEST(WithoutNccl, AllMembersAreToldThatThereIsNone) {
+  if (!have_gpu()) GTEST_SKIP() << "no GPU here";
+  Job job(2, "without NCCL", "");
+  EXPECT_EQ(job.wait(Clock::now() + patience), "");
+}
+
+}  // namespace
+}  // namespace muster::test
