@@ -9,6 +9,7 @@
 #include "transport/nccl/library.h"
 #include "transport/nccl/schedule.h"
 #include "transport/nccl/scratch.h"
+#include "transport/nccl/side_stream.h"
 #include "transport/nccl/watchdog.h"
 #include "transport/shm/agreement.h"
 #include "transport/shm/endpoint.h"
@@ -99,6 +100,7 @@ class NcclChannel : public Channel, private world::Listener {
       introduce();
       const CurrentDevice current(ordinal_);
       require(load_kernels(), "loading muster's kernels");
+      side_stream_.emplace();
       require(cudaEventCreateWithFlags(&last_, cudaEventDisableTiming), "making an event");
     } catch (...) {
       endpoint_.state->arena().free(control_);
@@ -117,6 +119,7 @@ class NcclChannel : public Channel, private world::Listener {
       machinery_->failures.keep_from_peers(control_);
     }
     communicator_.reset();
+    side_stream_.reset();
     cudaEventDestroy(last_);
     endpoint_.state->arena().free(control_);
   }
@@ -381,9 +384,21 @@ class NcclChannel : public Channel, private world::Listener {
     last_stream_ = number;
   }
 
-  void enqueue(cudaStream_t stream) {
+  void enqueue(cudaStream_t callers) {
     if (gather_.outer * gather_.output_row_bytes == 0) return;
+    const cudaStream_t stream = side_stream_->fork(callers);
     require(count(&progress().begun, stream), "launching a gather");
+    try {
+      transfer(stream);
+    } catch (const Error&) {
+      count(&progress().ended, stream);  // for whom waits until nothing is under way
+      throw;
+    }
+    require(count(&progress().ended, stream), "launching a gather");
+    side_stream_->join(callers);
+  }
+
+  void transfer(cudaStream_t stream) {
     require(launch(schedule_.before, stream), "launching a gather");
     if (schedule_.equal) {
       communicator_->all_gather(schedule_.from, schedule_.to, schedule_.bytes, stream);
@@ -392,7 +407,6 @@ class NcclChannel : public Channel, private world::Listener {
     }
     finish("enqueueing a gather");
     require(launch(schedule_.after, stream), "launching a gather");
-    require(count(&progress().ended, stream), "launching a gather");
   }
 
   // Where a tensor lies in this rank's arena, if it does. Throws invalid_argument for memory that
@@ -565,7 +579,8 @@ class NcclChannel : public Channel, private world::Listener {
   Scratch scratch_;
   const world::Range control_;
   Introduction introduction_;
-  cudaEvent_t last_ = nullptr;          // behind the last gather that was not captured
+  cudaEvent_t last_ = nullptr;  // behind the last gather that was not captured
+  std::optional<SideStream> side_stream_;
   std::optional<Machinery> machinery_;  // once connected
   std::optional<NcclCommunicator> communicator_;
   std::optional<Watchdog> watchdog_;
