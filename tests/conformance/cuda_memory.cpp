@@ -26,7 +26,7 @@ int devices() {
 
 // Which device the calling thread's rank uses is not known here: the world says it.
 int device_of(const World& world) {
-  return world.rank() % devices();
+  return world.rank() % std::max(devices(), 1);
 }
 
 void use(const World& world) {

@@ -32,15 +32,12 @@ CommunicatorOptions by_nccl(std::string tag,
   return options;
 }
 
-// Holds the stream up: what is enqueued behind does not begin before.
-void hold_up(const OwnStream& stream, std::chrono::milliseconds time) {
-  require_cuda(cudaLaunchHostFunc(
-      stream.get(),
-      [](void* milliseconds) {
-        std::this_thread::sleep_for(
-            std::chrono::milliseconds(reinterpret_cast<std::intptr_t>(milliseconds)));
-      },
-      reinterpret_cast<void*>(static_cast<std::intptr_t>(time.count()))));
+// Holds the stream up: what is enqueued behind does not begin before. `time` must live that long.
+void hold_up(const OwnStream& stream, std::chrono::milliseconds& time) {
+  const auto sleep = [](void* milliseconds) {
+    std::this_thread::sleep_for(*static_cast<std::chrono::milliseconds*>(milliseconds));
+  };
+  require_cuda(cudaLaunchHostFunc(stream.get(), sleep, &time));
 }
 
 TEST(NcclOnTheCpu, IsUnsupported) {
@@ -68,7 +65,7 @@ class Nccl : public ::testing::TestWithParam<int> {
 TEST_P(Nccl, ReplaysCapturedGathersOfUnequalSectionsBetweenPlainCalls) {
   as_threads(GetParam(), [](World& world) {
     constexpr std::int64_t rows = 50;
-    const auto columns = [](int rank) { return std::int64_t{24} + 8 * rank; };
+    const auto columns = [](int rank) { return 24 + std::int64_t{8} * rank; };
     std::int64_t whole = 0;
     for (int r = 0; r < world.size(); ++r) whole += columns(r);
     const OwnStream stream;
@@ -124,7 +121,8 @@ TEST_P(Nccl, EndsAKernelThatWaitsForAMemberWhoseStreamIsHeldUp) {
       gathering.enqueue(communicator);
       gathering.expect(1);
       meet(world);
-      if (world.rank() == 0) hold_up(stream, 1500ms);
+      std::chrono::milliseconds long_enough = 1500ms;
+      if (world.rank() == 0) hold_up(stream, long_enough);
       gathering.enqueue(communicator);
       stream.wait();
       if (world.rank() != 0) {
@@ -198,7 +196,8 @@ void act_beside_a_victim(const std::string&) {
       gathering.enqueue(communicator);
       gathering.expect(round);
     }
-    if (world.rank() == victim) hold_up(stream, patience);
+    std::chrono::milliseconds until_killed = patience;
+    if (world.rank() == victim) hold_up(stream, until_killed);
     gathering.enqueue(communicator);
     tell("ready");
     stream.wait();
@@ -213,7 +212,7 @@ void act_beside_a_victim(const std::string&) {
   const Buffer full =
       world.allocate(shard.size() * static_cast<std::size_t>(left.size()), Device::cuda(0));
   communicator.all_gather({shard.data(), DataType::uint8, {5000}},
-                          {full.data(), DataType::uint8, {5000 * left.size()}},
+                          {full.data(), DataType::uint8, {std::int64_t{5000} * left.size()}},
                           0,
                           stream.handle());
   stream.wait();
