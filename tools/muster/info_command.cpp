@@ -30,7 +30,7 @@ Json transports() {
   const bool cuda = gpu_facts()["built"];
   return {{"shm", "built"},
           {"cuda", cuda ? "built" : "not built"},
-          {"nccl", "not built"},
+          {"nccl", MUSTER_WITH_NCCL ? "built" : "not built"},
           {"mpi", "not built"}};
 }
 
