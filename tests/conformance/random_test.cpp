@@ -27,7 +27,7 @@ const RegisteredScenario registered_series(Scenario{"act series", act_series});
 
 int cases_for(const Setting& setting) {
   const char* asked = std::getenv("MUSTER_TEST_CASES");
-  const int cases = asked != nullptr ? std::atoi(asked) : 60;
+  const int cases = asked != nullptr ? std::atoi(asked) : memory_of_the_suite().communicators(60);
   return std::max(cases / (setting.size > 8 ? 10 : setting.size > 4 ? 4 : 1), 1);
 }
 
