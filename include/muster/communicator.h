@@ -58,9 +58,9 @@ class MUSTER_EXPORT Communicator {
   /// options.timeout.
   /// @throws Error invalid_argument when this rank is not in the group, a rank is outside the
   ///         world, the tag is too long, or (group, tag) is in use by this rank; mismatch when a
-  ///         member uses the tag with another group, device, transport or protocol version; timeout;
-  ///         peer_lost; out_of_memory; unsupported when this build, or some member's machine, has
-  ///         no such device or transport.
+  ///         member uses the tag with another group, device, transport or protocol version;
+  ///         timeout; peer_lost; out_of_memory; unsupported when this build, or some member's
+  ///         machine, has no such device or transport.
   Communicator(World& world, Group group, CommunicatorOptions options = {});
 
   /// Local: waits for nobody. A peer that still calls gets peer_lost, «left».
