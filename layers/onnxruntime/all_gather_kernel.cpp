@@ -10,8 +10,6 @@
 #include <muster/error.h>
 #include <muster/plan.h>
 
-#include <map>
-#include <mutex>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -28,16 +26,10 @@ std::string name_of(const Ort::ConstKernelInfo& info) {
   return name.empty() ? info.GetOutputName(0) : name;
 }
 
-// Tags a node so that ranks find each other: the n-th session with such a node meets the n-th on
-// the other ranks. Kernels cannot see their session, but each session makes each of its nodes once.
-std::string next_tag(const SessionSettings& settings, const Ort::ConstKernelInfo& info) {
-  static std::mutex mutex;
-  static auto& made = *new std::map<std::string, int>;
-  // A name may be used twice in a network (in two branches, say), an output's in one graph only.
-  const std::string node =
-      fmt::format("{}/{}/{}", settings.tag, name_of(info), info.GetOutputName(0));
-  const std::lock_guard lock(mutex);
-  return fmt::format("onnxruntime/{}#{}", node, ++made[node]);
+// Tells a session's nodes apart. A name may be used twice in a network (in two branches, say), an
+// output's in one graph only.
+std::string tag_of(const std::string& session, const Ort::ConstKernelInfo& info) {
+  return fmt::format("onnxruntime/{}/{}/{}", session, name_of(info), info.GetOutputName(0));
 }
 
 ONNXTensorElementDataType input_type_of(const Ort::ConstKernelInfo& info) {
@@ -97,7 +89,8 @@ AllGatherKernel::AllGatherKernel(const OrtKernelInfo* info,
     to_wire_.emplace(info, type, wire);
     from_wire_.emplace(info, wire, type);
   }
-  options_ = {.timeout = settings.timeout, .tag = next_tag(settings, kernel)};
+  options_ = {.timeout = settings.timeout, .tag = tag_of(settings.tag, kernel)};
+  session_ = SessionNumber::of(info, settings.tag, attributes_.group);
 }
 
 OrtStatus* AllGatherKernel::ComputeV2(OrtKernelContext* context) noexcept {
@@ -109,7 +102,7 @@ OrtStatus* AllGatherKernel::ComputeV2(OrtKernelContext* context) noexcept {
 
 void AllGatherKernel::compute(OrtKernelContext* context) {
   const auto begin = Clock::now();
-  communicator();
+  if (!communicator_) meet();
   try {
     const Ort::KernelContext engine(context);
     const Tensor section(engine.GetInput(0));
@@ -136,9 +129,12 @@ void AllGatherKernel::compute(OrtKernelContext* context) {
   }
 }
 
-Communicator& AllGatherKernel::communicator() {
-  if (!communicator_) communicator_.emplace(process_world(), attributes_.group, options_);
-  return *communicator_;
+void AllGatherKernel::meet() {
+  session_->with([&](int number) {
+    CommunicatorOptions options = options_;
+    options.tag += fmt::format("#{}", number);
+    communicator_.emplace(process_world(), attributes_.group, std::move(options));
+  });
 }
 
 // Throws Error where this rank's section cannot be what the attributes say.

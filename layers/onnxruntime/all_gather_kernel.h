@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attributes.h"
+#include "session_number.h"
 #include "wire_cast.h"
 
 #include <muster/communicator.h>
@@ -9,6 +10,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -38,14 +40,15 @@ class AllGatherKernel {
   struct Tensor;
 
   void compute(OrtKernelContext* context);
-  Communicator& communicator();
+  void meet();
   Shape output_shape(const Tensor& section) const;
   void gather(OrtKernelContext* context, const Tensor& section, const Tensor& output);
   void gather_cast(OrtKernelContext* context, const Tensor& section, const Tensor& output);
 
   std::string label_;  // for errors: "muster::AllGather node 'logits'"
   Attributes attributes_;
-  CommunicatorOptions options_;
+  CommunicatorOptions options_;  // the tag without the session's number
+  std::shared_ptr<SessionNumber> session_;
   std::optional<WireCast> to_wire_, from_wire_;
   std::optional<Communicator> communicator_;
   std::atomic_flag running_;

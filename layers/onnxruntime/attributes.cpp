@@ -29,7 +29,8 @@ bool present(OrtStatus* result, const char* name, std::string_view kind) {
   throw_invalid(fmt::format("attribute '{}' must be {}", name, kind));
 }
 
-constexpr std::string_view an_integer = "an integer", some_integers = "a list of integers",
+constexpr std::string_view an_integer = "an integer",
+                           some_integers = "a list of integers, at least one",
                            a_string = "a string";
 
 }  // namespace
@@ -45,7 +46,7 @@ std::optional<std::vector<std::int64_t>> KernelAttributes::integers(const char* 
   std::size_t size = 0;
   if (!present(get(info_, name, nullptr, &size), name, some_integers)) return std::nullopt;
   std::vector<std::int64_t> values(size);
-  // An attribute of another kind has no integers.
+  // As an attribute of another kind is told, too: it has no integers.
   if (size == 0) throw_invalid(fmt::format("attribute '{}' must be {}", name, some_integers));
   present(get(info_, name, values.data(), &size), name, some_integers);
   return values;

@@ -11,6 +11,9 @@ namespace muster::onnxruntime {
 
 namespace {
 
+// In the engine since 1.23, with the number that ONNX gives it.
+constexpr auto float4_e2m1 = static_cast<ONNXTensorElementDataType>(23);
+
 // The variants of 8-bit floats without negative zero are bytes like any: muster does not look into
 // elements. The first of two pairs with one muster type is the one that its name stands for.
 constexpr std::array types{
@@ -35,6 +38,7 @@ constexpr std::array types{
     std::pair(ONNX_TENSOR_ELEMENT_DATA_TYPE_COMPLEX128, DataType::complex128),
     std::pair(ONNX_TENSOR_ELEMENT_DATA_TYPE_INT4, DataType::int4),
     std::pair(ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT4, DataType::uint4),
+    std::pair(float4_e2m1, DataType::float4_e2m1),
 };
 
 }  // namespace

@@ -63,6 +63,14 @@ OrtCustomOpDomain* domain_for(Dialect dialect, const SessionSettings& settings) 
   return domains.emplace_back(dialect, settings).domain;
 }
 
+// The engine takes a domain once only. Marks the options.
+bool is_registered(OrtSessionOptions* options, Dialect dialect) {
+  const std::string mark = "muster.registered." + operator_name(dialect);
+  if (Ort::ConstSessionOptions(options).HasConfigEntry(mark.c_str())) return true;
+  Ort::ThrowOnError(Ort::GetApi().AddSessionConfigEntry(options, mark.c_str(), "1"));
+  return false;
+}
+
 OrtStatus* too_old(const OrtApiBase& base) {
   const OrtApi* first = base.GetApi(1);
   if (first == nullptr) return nullptr;  // there is no way to say it
@@ -84,6 +92,7 @@ OrtStatus* register_domain(OrtSessionOptions* options,
   Ort::InitApi(api);
   return guarded("muster: ", [&] {
     process_world();
+    if (is_registered(options, dialect)) return;
     OrtCustomOpDomain* domain = domain_for(dialect, settings_of(options));
     Ort::ThrowOnError(api->AddCustomOpDomain(options, domain));
     use_arena_allocator(*options);

@@ -2,9 +2,13 @@
 
 #include "process_world.h"
 
+#include <fmt/format.h>
+
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <numeric>
+#include <string>
 #include <vector>
 
 namespace muster::onnxruntime {
@@ -23,7 +27,7 @@ using Info = std::unique_ptr<OrtTensorTypeAndShapeInfo, Release>;
 struct TypeAndShape {
   ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
   std::vector<std::int64_t> extents;  // -1: not known
-  std::vector<const char*> names;     // empty: none. They belong to the context
+  std::vector<std::string> names;     // empty: none
 };
 
 TypeAndShape input_of(const OrtShapeInferContext& context) {
@@ -34,24 +38,31 @@ TypeAndShape input_of(const OrtShapeInferContext& context) {
   Ort::ThrowOnError(api.GetTensorElementType(info, &input.type));
   std::size_t dimensions = 0;
   Ort::ThrowOnError(api.GetDimensionsCount(info, &dimensions));
+  std::vector<const char*> names(dimensions);  // belong to the context
   input.extents.resize(dimensions);
-  input.names.resize(dimensions);
   Ort::ThrowOnError(api.GetDimensions(info, input.extents.data(), dimensions));
-  Ort::ThrowOnError(api.GetSymbolicDimensions(info, input.names.data(), dimensions));
-  for (const char*& name : input.names) {
-    if (name == nullptr) name = "";
-  }
+  Ort::ThrowOnError(api.GetSymbolicDimensions(info, names.data(), dimensions));
+  for (const char* name : names) input.names.emplace_back(name == nullptr ? "" : name);
   return input;
 }
 
-void set_output(OrtShapeInferContext& context, TypeAndShape& output) {
+// The engine would take an extent that is neither known nor named for one of -1; and what has one
+// name has one extent.
+std::string fresh_name() {
+  static std::atomic<int> names = 0;
+  return fmt::format("muster_unknown_{}", ++names);
+}
+
+void set_output(OrtShapeInferContext& context, const TypeAndShape& output) {
   const OrtApi& api = Ort::GetApi();
+  std::vector<const char*> names;
+  for (const std::string& name : output.names) names.push_back(name.c_str());
   OrtTensorTypeAndShapeInfo* made = nullptr;
   Ort::ThrowOnError(api.CreateTensorTypeAndShapeInfo(&made));
   const Info info(made);
   Ort::ThrowOnError(api.SetTensorElementType(made, output.type));
   Ort::ThrowOnError(api.SetDimensions(made, output.extents.data(), output.extents.size()));
-  Ort::ThrowOnError(api.SetSymbolicDimensions(made, output.names.data(), output.names.size()));
+  Ort::ThrowOnError(api.SetSymbolicDimensions(made, names.data(), names.size()));
   Ort::ThrowOnError(api.ShapeInferContext_SetOutputTypeShape(&context, 0, made));
 }
 
@@ -67,12 +78,18 @@ void infer_output_shape(OrtShapeInferContext& context, Dialect dialect) {
 
   const auto& sizes = attributes.sizes;
   std::int64_t& extent = tensor.extents[static_cast<std::size_t>(dim)];
+  std::string& name = tensor.names[static_cast<std::size_t>(dim)];
   if (!sizes.empty()) {
     extent = std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0});
-  } else if (extent >= 0 && __builtin_mul_overflow(extent, attributes.group.size(), &extent)) {
-    return;
+    name.clear();
+  } else if (extent >= 0) {
+    if (__builtin_mul_overflow(extent, attributes.group.size(), &extent)) return;
+  } else if (!name.empty() && attributes.group.size() > 1) {
+    name = fmt::format("{}*{}", attributes.group.size(), name);
   }
-  if (attributes.group.size() > 1) tensor.names[static_cast<std::size_t>(dim)] = "";
+  for (std::size_t i = 0; i < tensor.names.size(); ++i) {
+    if (tensor.extents[i] < 0 && tensor.names[i].empty()) tensor.names[i] = fresh_name();
+  }
   set_output(context, tensor);
 }
 

@@ -5,8 +5,8 @@
 
 namespace muster::onnxruntime {
 
-// Sets the output's element type and shape. Dimensions that are not known, and the symbolic names
-// of all but the gathered one, stay as they are.
+// Sets the output's element type and shape. Symbolic extents keep their names, but for the gathered
+// one: "batch" over 4 ranks becomes "4*batch", unless the sections' sizes are given.
 void infer_output_shape(OrtShapeInferContext& context, Dialect dialect);
 
 }  // namespace muster::onnxruntime
