@@ -1,6 +1,7 @@
 // The command line `muster`.
 #include "commands.h"
 #include "exit_status.h"
+#include "model/options.h"
 
 #include <fmt/format.h>
 #include <muster/muster.h>
@@ -76,6 +77,7 @@ int muster_main(int argc, char** argv) {
   app.footer("Example:\n  muster run -n 4 ./program\n\n`muster COMMAND --help` says more.");
   const Command run =
       add_run(*app.add_subcommand("run", "Start a program as the ranks of a job"), behind_mark);
+  const Command model_rank = add_model_rank(*app.add_subcommand(model_rank_command));
   const Command bench =
       add_bench(*app.add_subcommand("bench", "Measure gathers on this machine"), arguments);
   const Command info = add_info(*app.add_subcommand("info", "Show what muster finds here"));
@@ -86,6 +88,7 @@ int muster_main(int argc, char** argv) {
     return end_parsing(app, error);
   }
   if (app.got_subcommand("run")) return run_command(run);
+  if (app.got_subcommand(model_rank_command)) return run_command(model_rank);
   return run_command(app.got_subcommand("bench") ? bench : info);
 }
 

@@ -1,7 +1,10 @@
 // `muster run`
 #include "commands.h"
 #include "exit_status.h"
+#include "file_descriptor.h"
 #include "launch/launcher.h"
+#include "model/options.h"
+#include "model/report.h"
 
 #include <fmt/format.h>
 #include <muster/muster.h>
@@ -24,7 +27,8 @@ struct RunOptions {
 // CLI11 does not know of the program and its arguments.
 class RunFormatter : public CLI::Formatter {
   std::string make_usage(const CLI::App*, std::string) const override {
-    return "Usage: muster run -n N [OPTIONS] [--] PROGRAM [ARGUMENTS...]\n";
+    return "Usage: muster run -n N [OPTIONS] [--] PROGRAM [ARGUMENTS...]\n"
+           "       muster run -n N [OPTIONS] [--] MODEL.onnx --input NAME=FILE.npy...\n";
   }
 };
 
@@ -65,8 +69,14 @@ Json to_json(const LaunchResult& result) {
           {"ranks", ranks}};
 }
 
-void print_summary(const RunOptions& options, const LaunchResult& result) {
-  if (options.json) fmt::print("{}\n", to_json(result).dump());
+void print_summary(const RunOptions& options, const LaunchResult& result, const Json& model) {
+  if (options.json) {
+    Json json = to_json(result);
+    if (!model.is_null()) json["model"] = model;
+    fmt::print("{}\n", json.dump());
+  } else if (!model.is_null() && result.status == exit_success) {
+    print_report(model);
+  }
   if (result.timed_out) {
     fmt::print(stderr, "muster: ended after the timeout of {} s\n", options.timeout);
   } else if (result.first_failed) {
@@ -107,19 +117,29 @@ Command add_run(CLI::App& app, const std::optional<std::vector<std::string>>& be
       "this\ncommand's stdin unless that is a terminal; the other ranks read nothing. "
       "Signals go to\nall ranks and their children; a second SIGINT or SIGTERM kills "
       "them. When a rank fails,\nthe others get SIGTERM and, after the grace, SIGKILL. "
-      "A rank needs {} MiB at least.\n\n{}\n\nExample:\n  muster run -n 4 ./program "
-      "--its-own-option",
+      "A rank needs {} MiB at least.\n\nA model is an .onnx file, or a directory that `muster "
+      "shard` "
+      "made: `muster run -n 4\nmodel.onnx --help`. \"{{rank}}\" in its files' names is the rank's "
+      "number.\n\n{}\n\nExamples:\n  muster run -n 4 ./program --its-own-option\n  muster run -n 4 "
+      "model.onnx --input x=x.npy --output results",
       memory_per_rank >> 20,
       exit_statuses));
 
   return [options, &app, behind_mark] {
     options->launch.command = command_of(app, behind_mark);
+    FileDescriptor report;
+    if (is_model(options->launch.command.front())) {
+      report = FileDescriptor(make_report_file());
+      options->launch.command =
+          rank_command(options->launch.command, options->launch.ranks, report.get());
+      if (options->launch.command.empty()) return int{exit_success};
+    }
     options->launch.grace = milliseconds(options->grace);
     options->launch.output = options->no_prefix ? RankOutput::lines : RankOutput::prefixed;
     options->launch.output_to_stderr = options->json;
     if (options->timeout > 0) options->launch.timeout = milliseconds(options->timeout);
     const LaunchResult result = launch(options->launch);
-    print_summary(*options, result);
+    print_summary(*options, result, report.get() < 0 ? Json() : read_report(report.get()));
     return result.status;
   };
 }

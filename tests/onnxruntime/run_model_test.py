@@ -1,0 +1,217 @@
+"""`muster run -n N model.onnx`, used well and badly."""
+import json
+import os
+import sys
+import unittest
+
+import numpy
+import onnx
+from onnx import TensorProto, helper
+
+from network import all_gather, gather_network, network
+
+sys.path.insert(0, os.environ["MUSTER_TOOLS_TESTS"])
+from command_line import CommandLineTest  # noqa: E402
+
+
+class RunModel(CommandLineTest):
+    def setUp(self):
+        super().setUp()
+        self.x = numpy.arange(12, dtype="float32").reshape(3, 4)
+        self.save("x.npy", self.x)
+        self.model = self.write("model.onnx", network(
+            [helper.make_node("Relu", ["x"], ["r"]), all_gather("r", "y", gather_dim=1)],
+            {"x": (TensorProto.FLOAT, ["batch", 4])}, {"y": (TensorProto.FLOAT, None)}))
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def save(self, name, array):
+        numpy.save(self.path(name), array)
+        return self.path(name)
+
+    def write(self, name, model):
+        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+        onnx.save(model, self.path(name))
+        return self.path(name)
+
+    def run_model(self, *arguments, ranks=2, model=None, x="x.npy", options=()):
+        return self.muster("run", "-n", ranks, *options, model or self.model,
+                           *([f"--input=x={self.path(x)}"] if x else []), *arguments)
+
+    def assert_runs(self, result):
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout
+
+
+class Outputs(RunModel):
+    def test_they_are_written_as_npy_files_and_shown(self):
+        text = self.assert_runs(self.run_model("--output", self.path("out")))
+        self.assertRegex(text, r"y +float32 +\[3,8\] +.*/out/y.npy\n.*1 gathers a run")
+        y = numpy.load(self.path("out/y.npy"))
+        numpy.testing.assert_array_equal(y, numpy.concatenate([self.x, self.x], 1), strict=True)
+        self.assertEqual(os.listdir(self.path("out")), ["y.npy"])
+
+    def test_behind_two_dashes_too(self):
+        result = self.muster("run", "-n", 2, "--", self.model, "--input", f"x={self.path('x.npy')}")
+        self.assert_runs(result)
+
+    def test_files_of_each_rank_with_its_number(self):
+        for rank in range(3):
+            self.save(f"x{rank}.npy", self.x + rank)
+            self.write(f"rank{rank}.onnx", gather_network([3, 4], gather_dim=0))
+        self.assert_runs(self.run_model(
+            "--output", self.path("out{rank}"), ranks=3, model=self.path("rank{rank}.onnx"),
+            x="x{rank}.npy"))
+        expected = numpy.concatenate([self.x, self.x + 1, self.x + 2])
+        for rank in range(3):
+            numpy.testing.assert_array_equal(numpy.load(self.path(f"out{rank}/y.npy")), expected)
+
+    def test_a_directory_with_a_model_for_each_rank(self):
+        for rank in range(2):
+            self.write(f"sharded/rank{rank}.onnx",
+                       gather_network([3, 4], gather_dim=0, sizes=[3, 3]))
+        self.assert_runs(self.run_model("--output", self.path("out"), model=self.path("sharded")))
+        self.assertEqual(numpy.load(self.path("out/y.npy")).shape, (6, 4))
+
+    def test_every_type_that_files_can_hold(self):
+        types = {TensorProto.BOOL: "bool", TensorProto.INT8: "int8", TensorProto.INT16: "int16",
+                 TensorProto.INT32: "int32", TensorProto.INT64: "int64",
+                 TensorProto.UINT8: "uint8", TensorProto.UINT16: "uint16",
+                 TensorProto.UINT32: "uint32", TensorProto.UINT64: "uint64",
+                 TensorProto.FLOAT16: "float16", TensorProto.DOUBLE: "float64",
+                 TensorProto.BFLOAT16: "uint16", TensorProto.FLOAT8E4M3FN: "uint8"}
+        for element_type, dtype in types.items():
+            with self.subTest(type=TensorProto.DataType.Name(element_type)):
+                x = (self.x % 2).astype(dtype)
+                self.save("typed.npy", x)
+                model = self.write("typed.onnx", gather_network([3, 4], element_type))
+                self.assert_runs(self.run_model("--output", self.path("out"), model=model,
+                                                x="typed.npy"))
+                y = numpy.load(self.path("out/y.npy"))
+                numpy.testing.assert_array_equal(y, numpy.concatenate([x, x]), strict=True)
+
+    def test_one_dimension_and_none_and_no_elements(self):
+        for shape in ([5], [0, 4], []):
+            with self.subTest(shape=shape):
+                model = self.write("shaped.onnx", network(
+                    [helper.make_node("Neg", ["x"], ["y"])], {"x": (TensorProto.FLOAT, shape)},
+                    {"y": (TensorProto.FLOAT, shape)}))
+                x = numpy.ones(shape, "float32")
+                self.save("shaped.npy", x)
+                self.assert_runs(self.run_model("--output", self.path("out"), model=model,
+                                                x="shaped.npy"))
+                numpy.testing.assert_array_equal(numpy.load(self.path("out/y.npy")), -x,
+                                                 strict=True)
+
+
+class Figures(RunModel):
+    def test_json_has_the_times_and_what_was_gathered(self):
+        text = self.assert_runs(self.run_model("--repeat", 5, options=["--json"]))
+        model = json.loads(text)["model"]
+        self.assertEqual((model["runs"], model["gathers"], model["profile"]), (4, 1, None))
+        self.assertEqual(model["outputs"], [{"name": "y", "dtype": "float32", "shape": [3, 8]}])
+        for key in ("first_run_seconds", "run_seconds", "gather_share"):
+            self.assertGreater(model[key], 0, key)
+        self.assertLessEqual(model["gather_share"], 1)
+
+    def test_the_profile_has_every_operator(self):
+        text = self.assert_runs(self.run_model("--repeat", 3, "--profile", options=["--json"]))
+        profile = {row["operator"]: row["count"] for row in json.loads(text)["model"]["profile"]}
+        self.assertEqual(profile, {"AllGather": 3, "Relu": 3})
+        shown = self.assert_runs(self.run_model("--repeat", 3, "--profile"))
+        self.assertRegex(shown, r"AllGather +3 ")
+        self.assertFalse([name for name in os.listdir(self.directory) if "profile" in name])
+
+    def test_help_has_its_options(self):
+        self.assertIn("--repeat", self.muster("run", "-n", 2, self.model, "--help").stdout)
+        self.assertIn("MODEL.onnx", self.muster("run", "--help").stdout)
+
+
+class Refused(RunModel):
+    def assert_refused_by_ranks(self, text, result):
+        self.assertEqual(result.returncode, 125, result.stdout)
+        self.assertIn(text, result.stderr)
+
+    def test_an_input_of_another_shape(self):
+        self.save("wide.npy", numpy.ones([3, 5], "float32"))
+        self.assert_refused_by_ranks("input 'x' has shape [batch, 4]; ", self.run_model(x="wide.npy"))
+        self.save("flat.npy", numpy.ones([4], "float32"))
+        self.assert_refused_by_ranks("has [4]", self.run_model(x="flat.npy"))
+
+    def test_an_input_of_another_type(self):
+        self.save("double.npy", numpy.ones([3, 4]))
+        self.assert_refused_by_ranks("input 'x' is float32, for which a file has type f4; ",
+                                     self.run_model(x="double.npy"))
+
+    def test_extents_of_one_name_that_differ(self):
+        model = self.write("two.onnx", network(
+            [helper.make_node("Concat", ["x", "z"], ["y"], axis=1)],
+            {"x": (TensorProto.FLOAT, ["batch", 4]), "z": (TensorProto.FLOAT, ["batch", 1])},
+            {"y": (TensorProto.FLOAT, None)}))
+        z = self.save("z.npy", numpy.ones([2, 1], "float32"))
+        self.assert_refused_by_ranks("'batch' is 3 in input 'x' and 2 in input 'z'",
+                                     self.run_model(f"--input=z={z}", model=model))
+
+    def test_an_input_that_is_missing_or_not_the_models(self):
+        self.assert_refused_by_ranks("input 'x' [batch, 4] is missing", self.run_model(x=None))
+        self.assert_refused_by_ranks("the model has no input 'z'; its inputs are x",
+                                     self.run_model(f"--input=z={self.path('x.npy')}"))
+        self.assert_refused_by_ranks("input 'x' is given twice",
+                                     self.run_model(f"--input=x={self.path('x.npy')}"))
+
+    def test_files_that_are_not_there_before_any_rank_starts(self):
+        self.assert_refused(self.run_model(x="none.npy"), "none.npy")
+        self.assert_refused(self.run_model(model=self.path("none.onnx")), "none.onnx")
+        os.mkdir(self.path("empty"))
+        self.assert_refused(self.run_model(model=self.path("empty")), "empty/rank0.onnx")
+
+    def test_options_that_are_none(self):
+        self.assert_refused(self.run_model("--input=x"), "NAME=FILE.npy")
+        self.assert_refused(self.run_model("--repeat=0"), "--repeat")
+        self.assert_refused(self.run_model("--nonsense"), "--nonsense")
+
+    def test_files_that_are_no_arrays(self):
+        def refused(content, text):
+            with open(self.path("bad.npy"), "wb") as file:
+                file.write(content)
+            self.assert_refused_by_ranks(text, self.run_model(x="bad.npy"))
+        with open(self.path("x.npy"), "rb") as file:
+            good = file.read()
+        refused(b"nonsense", "is no .npy file")
+        refused(good[:-5], "is cut short")
+        refused(good[:40], "is no .npy file")
+        refused(good.replace(b"(3, 4)", b"(9999999999999999, 4)"), "bad.npy")
+        self.save("bad.npy", numpy.asfortranarray(self.x))
+        self.assert_refused_by_ranks("Fortran", self.run_model(x="bad.npy"))
+        self.save("bad.npy", self.x.astype(">f4"))
+        self.assert_refused_by_ranks("big-endian", self.run_model(x="bad.npy"))
+
+    def test_models_that_are_none(self):
+        with open(self.model, "rb") as file:
+            good = file.read()
+        for content in (b"", b"nonsense", good[:len(good) // 2]):
+            with open(self.path("bad.onnx"), "wb") as file:
+                file.write(content)
+            result = self.run_model(model=self.path("bad.onnx"))
+            self.assertEqual(result.returncode, 125, result.stderr)
+            self.assertIn("muster: ", result.stderr)
+
+    def test_an_output_that_cannot_be_written(self):
+        os.mkdir(self.path("out"))
+        os.symlink("/dev/full", self.path("out/y.npy"))
+        self.assert_refused_by_ranks("No space left", self.run_model("--output", self.path("out")))
+        self.assert_refused_by_ranks("x.npy", self.run_model("--output", self.path("x.npy")))
+
+    def test_an_engine_that_is_none(self):
+        self.environment["MUSTER_ONNXRUNTIME"] = "/nowhere/libonnxruntime.so"
+        self.assert_refused_by_ranks("no ONNX Runtime", self.run_model())
+
+    def test_sections_that_ranks_disagree_about(self):
+        for rank in range(2):
+            self.save(f"x{rank}.npy", numpy.ones([3 + rank, 4], "float32"))
+        self.assert_refused_by_ranks("'y_node'", self.run_model(x="x{rank}.npy"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,209 @@
+#include "model/rank.h"
+
+#include "exit_status.h"
+#include "machine/processor.h"
+#include "model/engine.h"
+#include "model/inputs.h"
+#include "model/npy.h"
+#include "model/profile.h"
+#include "model/report.h"
+#include "model/value_type.h"
+
+#include <fmt/format.h>
+#include <onnxruntime_cxx_api.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <iterator>
+#include <numeric>
+#include <optional>
+
+namespace muster::tool {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+int environment_number(const char* name) {
+  const char* value = std::getenv(name);
+  if (value == nullptr) throw Failure("run-model is what `muster run` starts as a rank");
+  return std::atoi(value);
+}
+
+struct Measured {
+  std::vector<double> seconds;                // of each run
+  MusterOnnxRuntimeStatistics before, after;  // of all runs but the first, or of the only one
+};
+
+class ModelRank {
+ public:
+  explicit ModelRank(const ModelOptions& options);
+  void run();
+
+ private:
+  Ort::Session make_session();
+  void run_once();
+  Measured measure();
+  void write_outputs();
+  std::optional<fs::path> output_file(const std::string& name) const;
+  ModelReport output_report(std::size_t index) const;
+  ModelReport profile();
+  void report(const Measured& measured);
+
+  const ModelOptions& options_;
+  const int rank_ = environment_number("MUSTER_RANK");
+  const int ranks_ = environment_number("MUSTER_WORLD_SIZE");
+  const std::string engine_version_ = open_engine();
+  const bool profiles_ = options_.profile && rank_ == 0;
+  Ort::Env env_{ORT_LOGGING_LEVEL_WARNING, "muster"};
+  Ort::Session session_;
+  ModelInputs inputs_;
+  std::vector<std::string> output_names_;
+  std::vector<Ort::Value> outputs_;
+};
+
+ModelRank::ModelRank(const ModelOptions& options)
+    : options_(options), session_(make_session()), inputs_(read_inputs(session_, options, rank_)) {
+  Ort::AllocatorWithDefaultOptions allocator;
+  for (std::size_t i = 0; i < session_.GetOutputCount(); ++i) {
+    output_names_.emplace_back(session_.GetOutputNameAllocated(i, allocator).get());
+  }
+}
+
+Ort::Session ModelRank::make_session() {
+  Ort::SessionOptions session;
+  // The machine's cores are all ranks'; an engine that thinks it has them all would spin on them.
+  session.SetIntraOpNumThreads(std::max(1, usable_cores() / ranks_));
+  session.SetLogSeverityLevel(ORT_LOGGING_LEVEL_FATAL);  // errors are thrown as well as logged
+  if (profiles_) {
+    const fs::path folder = fs::temp_directory_path();
+    session.EnableProfiling((folder / fmt::format("muster-profile-{}", ::getpid())).c_str());
+  }
+  session.RegisterCustomOpsLibrary(layer_library().c_str());
+  return {env_, model_of(options_, rank_).c_str(), session};
+}
+
+void ModelRank::run_once() {
+  const auto pointers = [](const std::vector<std::string>& names) {
+    std::vector<const char*> result;
+    for (const std::string& name : names) result.push_back(name.c_str());
+    return result;
+  };
+  outputs_ = session_.Run(Ort::RunOptions(),
+                          pointers(inputs_.names).data(),
+                          inputs_.values.data(),
+                          inputs_.values.size(),
+                          pointers(output_names_).data(),
+                          output_names_.size());
+}
+
+Measured ModelRank::measure() {
+  Measured measured{.seconds = {}, .before = layer_statistics(), .after = {}};
+  for (int i = 0; i < options_.repeat; ++i) {
+    if (i == 1) measured.before = layer_statistics();  // the first run makes the communicators
+    const auto begin = Clock::now();
+    run_once();
+    measured.seconds.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
+  }
+  measured.after = layer_statistics();
+  return measured;
+}
+
+void ModelRank::run() {
+  const Measured measured = measure();
+  write_outputs();
+  if (rank_ == 0 && options_.report_fd >= 0) report(measured);
+}
+
+std::optional<fs::path> ModelRank::output_file(const std::string& name) const {
+  if (options_.output.empty()) return std::nullopt;
+  const fs::path folder = for_rank(options_.output, rank_);
+  if (rank_ != 0 && folder == options_.output) return std::nullopt;  // rank 0 writes there
+  std::string file = name;                                           // a name may have slashes
+  std::replace(file.begin(), file.end(), '/', '_');
+  return folder / (file + ".npy");
+}
+
+void ModelRank::write_outputs() {
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    const auto file = output_file(output_names_[i]);
+    if (!file) continue;
+    std::error_code error;
+    fs::create_directories(file->parent_path(), error);
+    if (error) throw Failure(fmt::format("{}: {}", file->parent_path().string(), error.message()));
+    const auto tensor = outputs_[i].GetTensorTypeAndShapeInfo();
+    const ValueType& type = value_type(tensor.GetElementType(), output_names_[i]);
+    write_npy(*file,
+              type.npy,
+              tensor.GetShape(),
+              outputs_[i].GetTensorRawData(),
+              tensor.GetElementCount() * type.bytes);
+  }
+}
+
+ModelReport ModelRank::output_report(std::size_t index) const {
+  const auto tensor = outputs_[index].GetTensorTypeAndShapeInfo();
+  const std::string& name = output_names_[index];
+  ModelReport output = {{"name", name},
+                        {"dtype", value_type(tensor.GetElementType(), name).name},
+                        {"shape", tensor.GetShape()}};
+  if (const auto file = output_file(name)) output["file"] = file->string();
+  return output;
+}
+
+ModelReport ModelRank::profile() {
+  if (!profiles_) return nullptr;
+  Ort::AllocatorWithDefaultOptions allocator;
+  const fs::path file = session_.EndProfilingAllocated(allocator).get();
+  ModelReport rows = summed_profile(file);
+  std::error_code ignored;
+  fs::remove(file, ignored);
+  return rows;
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+void ModelRank::report(const Measured& measured) {
+  const auto& [seconds, before, after] = measured;
+  const auto rest = static_cast<std::ptrdiff_t>(seconds.size()) - 1;
+  const double counted = std::accumulate(seconds.begin() + (rest > 0), seconds.end(), 0.0);
+  const std::uint64_t gathers = after.gathers - before.gathers;
+  const std::uint64_t pushed = after.outputs_in_arena - before.outputs_in_arena;
+  const auto share = [](auto part, auto whole) {
+    return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
+  };
+  ModelReport outputs = ModelReport::array();
+  for (std::size_t i = 0; i < outputs_.size(); ++i) outputs.push_back(output_report(i));
+  write_report(
+      options_.report_fd,
+      {{"engine", engine_version_},
+       {"first_run_seconds", seconds.front()},
+       {"runs", rest},
+       {"run_seconds",
+        rest == 0 ? ModelReport() : ModelReport(median({seconds.begin() + 1, seconds.end()}))},
+       {"gathers", gathers / static_cast<std::uint64_t>(std::max<std::ptrdiff_t>(1, rest))},
+       {"gather_share", share(after.nanoseconds - before.nanoseconds, 1e9 * counted)},
+       {"pushed_share", share(pushed, gathers)},
+       {"outputs", outputs},
+       {"profile", profile()}});
+}
+
+}  // namespace
+
+void require_engine() {
+  layer_library();
+}
+
+int run_model_rank(const ModelOptions& options) {
+  ModelRank(options).run();
+  return exit_success;
+}
+
+}  // namespace muster::tool
