@@ -3,6 +3,7 @@
 /// it; programs and tools that want to look at what the layer does may.
 #pragma once
 
+// NOLINTBEGIN(modernize-*): this is C, too.
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -25,3 +26,4 @@ __attribute__((visibility("default"))) void muster_onnxruntime_statistics(
 #ifdef __cplusplus
 }
 #endif
+// NOLINTEND(modernize-*)
