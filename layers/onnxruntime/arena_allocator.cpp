@@ -98,7 +98,9 @@ bool register_allocator() {
   if (at_fork != 0) return false;
   static std::atomic<bool> registered = false;
   OrtEnv* env = nullptr;
-  Ort::ThrowOnError(Ort::GetApi().CreateEnv(ORT_LOGGING_LEVEL_WARNING, "muster", &env));
+  // Fails where the process has one that this call does not know: in Python with old engines.
+  const Ort::Status found(Ort::GetApi().CreateEnv(ORT_LOGGING_LEVEL_WARNING, "muster", &env));
+  if (!found.IsOK()) return false;
   const Ort::Status status(Ort::GetApi().RegisterAllocator(env, &allocator));
   Ort::GetApi().ReleaseEnv(env);  // the application's stays
   // It fails where one is registered: this one, or the application's.
