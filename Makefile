@@ -29,7 +29,7 @@ lint: ## Check the formatting, and the sources with clang-tidy
 	tools/setup lint
 	clang-format --dry-run -Werror $(sources)
 	cmake --preset release -DBUILD_TESTING=ON
-	run-clang-tidy -quiet -p build/release '$(CURDIR)/(src|tools|examples|tests)/.*\.cpp$$'
+	run-clang-tidy -quiet -p build/release '$(CURDIR)/(src|layers|tools|examples|tests)/.*\.cpp$$'
 
 format: ## Format the sources
 	tools/setup lint

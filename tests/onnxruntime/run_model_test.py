@@ -47,7 +47,7 @@ class RunModel(CommandLineTest):
 class Outputs(RunModel):
     def test_they_are_written_as_npy_files_and_shown(self):
         text = self.assert_runs(self.run_model("--output", self.path("out")))
-        self.assertRegex(text, r"y +float32 +\[3,8\] +.*/out/y.npy\n.*1 gathers a run")
+        self.assertRegex(text, r"y +float32 +\[3,8\] +.*/out/y.npy\n.*gathers a run: 1")
         y = numpy.load(self.path("out/y.npy"))
         numpy.testing.assert_array_equal(y, numpy.concatenate([self.x, self.x], 1), strict=True)
         self.assertEqual(os.listdir(self.path("out")), ["y.npy"])

@@ -120,7 +120,7 @@ Command add_run(CLI::App& app, const std::optional<std::vector<std::string>>& be
       "A rank needs {} MiB at least.\n\nA model is an .onnx file, or a directory that `muster "
       "shard` "
       "made: `muster run -n 4\nmodel.onnx --help`. \"{{rank}}\" in its files' names is the rank's "
-      "number.\n\n{}\n\nExamples:\n  muster run -n 4 ./program --its-own-option\n  muster run -n 4 "
+      "number.\n\n{}\n\nExample:\n  muster run -n 4 ./program --its-own-option\n  muster run -n 4 "
       "model.onnx --input x=x.npy --output results",
       memory_per_rank >> 20,
       exit_statuses));

@@ -74,7 +74,7 @@ void print_report(const ModelReport& report) {
                report["runs"].get<int>(),
                milliseconds(report["run_seconds"]));
   }
-  fmt::print("; {} gathers a run, {:.1f} % of the time, {:.0f} % of them pushed\n",
+  fmt::print("; gathers a run: {}, {:.1f} % of the time, {:.0f} % of them pushed\n",
              report["gathers"].get<int>(),
              100 * report["gather_share"].get<double>(),
              100 * report["pushed_share"].get<double>());
