@@ -18,6 +18,7 @@ Command add_run(CLI::App& app, const std::optional<std::vector<std::string>>& be
 // One rank of a job that runs a model; `run` starts it.
 Command add_model_rank(CLI::App& app);
 Command add_info(CLI::App& app);
+Command add_shard(CLI::App& app);
 // `arguments`: the command line, beginning with the subcommand; the bench's ranks get it too.
 Command add_bench(CLI::App& app, const std::vector<std::string>& arguments);
 

@@ -81,6 +81,8 @@ int muster_main(int argc, char** argv) {
   const Command bench =
       add_bench(*app.add_subcommand("bench", "Measure gathers on this machine"), arguments);
   const Command info = add_info(*app.add_subcommand("info", "Show what muster finds here"));
+  const Command shard =
+      add_shard(*app.add_subcommand("shard", "Split a network's weights over ranks"));
   try {
     // The order in which CLI11 takes them.
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
@@ -89,6 +91,7 @@ int muster_main(int argc, char** argv) {
   }
   if (app.got_subcommand("run")) return run_command(run);
   if (app.got_subcommand(model_rank_command)) return run_command(model_rank);
+  if (app.got_subcommand("shard")) return run_command(shard);
   return run_command(app.got_subcommand("bench") ? bench : info);
 }
 
