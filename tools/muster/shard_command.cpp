@@ -5,6 +5,7 @@
 #include "shard/model.h"
 #include "shard/new_directory.h"
 #include "shard/plan.h"
+#include "shard/printable.h"
 #include "shard/report.h"
 #include "shard/rewrite.h"
 #include "shard/tensor_data.h"
@@ -100,7 +101,13 @@ Command add_shard(CLI::App& app) {
       "adds AllGather nodes where somebody needs the whole. Each rank's model has the inputs and\n"
       "outputs of the one that was split.\n\nExample:\n"
       "  muster shard model.onnx -n 4 -o model4");
-  return [options] { return shard(*options); };
+  return [options] {
+    try {
+      return shard(*options);
+    } catch (const Failure& failure) {  // which may quote the model
+      throw Failure(printable(failure.what()), failure.status());
+    }
+  };
 }
 
 }  // namespace muster::tool

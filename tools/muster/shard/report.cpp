@@ -1,6 +1,7 @@
 #include "shard/report.h"
 
 #include "shard/model.h"
+#include "shard/printable.h"
 #include "shard/tensor_data.h"
 
 #include <fmt/format.h>
@@ -103,12 +104,13 @@ std::string human(const Json& bytes) {
   return human(bytes.get<double>());
 }
 
-// The end of a name, which tells more than its beginning; without control characters.
-std::string shortened(std::string text, std::size_t width) {
-  std::ranges::replace_if(
-      text, [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+// The end of a name, which tells more than its beginning.
+std::string shortened(const std::string& name, std::size_t width) {
+  const std::string text = printable(name);
   if (text.size() <= width) return text;
-  return "..." + text.substr(text.size() - width + 3);
+  std::size_t begin = text.size() - width + 3;
+  while ((static_cast<unsigned char>(text[begin]) & 0xc0) == 0x80) ++begin;  // inside a character
+  return "..." + text.substr(begin);
 }
 
 std::string split_text(const Json& row) {
