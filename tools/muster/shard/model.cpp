@@ -49,9 +49,7 @@ void visit_graph(GraphProto& graph, const VisitTensor& visit) {
   for (auto& node : *graph.mutable_node()) visit_node(node, visit);
 }
 
-ModelProto parse(const std::filesystem::path& path) {
-  const MappedFile file(path);
-  const auto bytes = file.bytes();
+ModelProto parse(std::span<const std::byte> bytes) {
   if (bytes.size() > std::numeric_limits<int>::max()) {
     throw Failure(
         "larger than protobuf's 2 GiB; weights beyond that belong into external data files");
@@ -102,17 +100,20 @@ void check_order(const GraphProto& graph) {
 
 }  // namespace
 
+ModelProto parse_model(std::span<const std::byte> bytes, const std::filesystem::path& folder) {
+  ModelProto model = parse(bytes);
+  check_order(model.graph());
+  TensorData data(folder);
+  for_each_tensor(std::as_const(model), [&](const auto& tensor) { data.check(tensor); });
+  return model;
+}
+
 ModelProto read_model(const std::filesystem::path& path) {
+  const MappedFile file(path);
   try {
-    ModelProto model = parse(path);
-    check_order(model.graph());
-    TensorData data(path.parent_path());
-    for_each_tensor(std::as_const(model), [&](const auto& tensor) { data.check(tensor); });
-    return model;
+    return parse_model(file.bytes(), path.parent_path());
   } catch (const Failure& failure) {
-    const std::string text = failure.what();
-    const bool named = text.find(path.string()) != std::string::npos;
-    throw Failure(named ? text : fmt::format("{}: {}", path.string(), text));
+    throw Failure(fmt::format("{}: {}", path.string(), failure.what()));
   }
 }
 

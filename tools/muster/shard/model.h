@@ -3,16 +3,22 @@
 
 #include <muster/onnx.h>
 
+#include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 
 namespace muster::tool {
 
-// Reads, parses, and checks what the rest relies on: that there is a graph whose tensors have one
+// Parses a model, and checks what the rest relies on: that there is a graph whose tensors have one
 // name each and are made before they are used, and that no tensor has more or fewer data than its
-// shape says. External data lie in the file's folder or below.
-// Throws Failure, naming the file and what is wrong.
+// shape says. External data lie in `folder` or below.
+// Throws Failure, saying what is wrong.
+::onnx::ModelProto parse_model(std::span<const std::byte> bytes,
+                               const std::filesystem::path& folder);
+
+// The same for a file. Throws Failure, naming it too.
 ::onnx::ModelProto read_model(const std::filesystem::path& path);
 
 // Every tensor with data of its own: initializers and attributes, also those of graphs inside nodes

@@ -34,6 +34,7 @@ std::string reason_to_leave(const Graph& graph,
                             const SplitOptions& options,
                             const NodeProto& node,
                             const Candidate& candidate) {
+  if (options.ranks == 1) return "one rank holds all";
   if (!is_wanted(options, node, candidate)) return "not in --only";
   if (!candidate.step) return candidate.obstacle;
   const auto* weight = graph.constant(node.input(candidate.weight));

@@ -14,7 +14,7 @@ namespace muster::tool {
 struct SplitOptions {
   int ranks = 0;
   // Shell wildcards for nodes' names, operators or weights; empty: all nodes.
-  std::vector<std::string> only;
+  std::vector<std::string> only{};
   std::size_t min_bytes = 0;  // smaller weights stay whole
 };
 
