@@ -36,7 +36,7 @@ mode_t file_mode_mask() {
 
 }  // namespace
 
-NewDirectory::NewDirectory(fs::path final_path) : final_path_(cleaned(final_path)) {
+NewDirectory::NewDirectory(const fs::path& final_path) : final_path_(cleaned(final_path)) {
   std::error_code error;
   if (fs::exists(fs::symlink_status(final_path_, error)) &&
       !(fs::is_directory(final_path_, error) && fs::is_empty(final_path_, error))) {

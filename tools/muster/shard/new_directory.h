@@ -10,7 +10,7 @@ class NewDirectory {
  public:
   // Throws Failure if `final_path` is there already, unless as an empty directory, or if its parent
   // is not a directory where one can be made.
-  explicit NewDirectory(std::filesystem::path final_path);
+  explicit NewDirectory(const std::filesystem::path& final_path);
   ~NewDirectory();
   NewDirectory(const NewDirectory&) = delete;
   NewDirectory& operator=(const NewDirectory&) = delete;

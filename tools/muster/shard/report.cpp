@@ -36,16 +36,13 @@ Json to_json(const Graph& graph, const SplitPlan& plan, const Considered& consid
   const std::string& name = node.input(considered.weight);
   const TensorProto* weight = graph.constant(name);
   Json row = {{"node", label(node)}, {"operator", node.op_type()}, {"weight", name}};
-  if (weight != nullptr) {
-    row["shape"] = std::vector<std::int64_t>(weight->dims().begin(), weight->dims().end());
-    row["dtype"] = dtype_name(*weight);
-    row["bytes"] = byte_size(*weight).value_or(0);
-  }
   const auto step = plan.steps.find(considered.node);
-  if (step == plan.steps.end()) {
-    row["left_because"] = considered.left_because;
-    return row;
-  }
+  if (step == plan.steps.end()) row["left_because"] = considered.left_because;
+  if (weight == nullptr) return row;  // the caller's, so nothing is known of it
+  row["shape"] = std::vector<std::int64_t>(weight->dims().begin(), weight->dims().end());
+  row["dtype"] = dtype_name(*weight);
+  row["bytes"] = byte_size(*weight).value_or(0);
+  if (step == plan.steps.end()) return row;
   const int dim = step->second.slices.front().dim;
   const Sections sections(weight->dims(dim), plan.ranks);
   row["dim"] = dim;
@@ -106,7 +103,7 @@ std::string human(const Json& bytes) {
 
 // The end of a name, which tells more than its beginning.
 std::string shortened(const std::string& name, std::size_t width) {
-  const std::string text = printable(name);
+  std::string text = printable(name);
   if (text.size() <= width) return text;
   std::size_t begin = text.size() - width + 3;
   while ((static_cast<unsigned char>(text[begin]) & 0xc0) == 0x80) ++begin;  // inside a character
