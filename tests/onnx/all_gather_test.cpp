@@ -16,12 +16,14 @@ using ::onnx::GraphProto;
 using ::onnx::ModelProto;
 using ::onnx::NodeProto;
 using ::onnx::TensorProto;
-using ::onnx::TypeProto;
 using ::onnx::ValueInfoProto;
 
 const Group four{0, 1, 2, 3};
 
-void declare(ValueInfoProto& value, const std::string& name, int type, std::vector<int> extents) {
+void declare(ValueInfoProto& value,
+             const std::string& name,
+             int type,
+             const std::vector<int>& extents) {
   value.set_name(name);
   auto& tensor = *value.mutable_type()->mutable_tensor_type();
   tensor.set_elem_type(type);

@@ -30,7 +30,7 @@ class Info(CommandLineTest):
 
 class Help(CommandLineTest):
     def test_every_command_has_help_with_an_example(self):
-        for command in ([], ["run"], ["info"], ["bench"], ["bench", "all_gather"],
+        for command in ([], ["run"], ["info"], ["shard"], ["bench"], ["bench", "all_gather"],
                         ["bench", "create"]):
             with self.subTest(command=command):
                 result = self.muster(*command, "--help")
