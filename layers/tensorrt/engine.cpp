@@ -1,0 +1,133 @@
+#include "engine.h"
+
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
+#include <muster/error.h>
+
+#include <array>
+#include <atomic>
+#include <span>
+
+namespace muster::tensorrt {
+
+namespace {
+
+// The numbers in element_type.cpp and settings.h are the interface's.
+static_assert(static_cast<int>(nvinfer1::DataType::kFLOAT) == 0);
+static_assert(static_cast<int>(nvinfer1::DataType::kHALF) == 1);
+static_assert(static_cast<int>(nvinfer1::DataType::kFP8) == 6);
+static_assert(static_cast<int>(nvinfer1::PluginFieldType::kINT32) == Field::int32);
+static_assert(static_cast<int>(nvinfer1::PluginFieldType::kCHAR) == Field::text);
+static_assert(nvinfer1::Dims::MAX_DIMS == Shape::max_dimensions);
+
+template <typename T>
+T* call(const char* function) noexcept {
+  void* symbol = ::dlsym(RTLD_DEFAULT, function);
+  return symbol == nullptr ? nullptr : reinterpret_cast<T* (*)() noexcept>(symbol)();
+}
+
+std::atomic<nvinfer1::ILogger*>& given_logger() {
+  static std::atomic<nvinfer1::ILogger*> logger = nullptr;
+  return logger;
+}
+
+nvinfer1::ErrorCode code_of(const std::exception& error) {
+  const auto* own = dynamic_cast<const Error*>(&error);
+  return own != nullptr && own->code() == ErrorCode::invalid_argument
+             ? nvinfer1::ErrorCode::kINVALID_ARGUMENT
+             : nvinfer1::ErrorCode::kFAILED_EXECUTION;
+}
+
+}  // namespace
+
+nvinfer1::IPluginRegistry* registry() noexcept {
+  return call<nvinfer1::IPluginRegistry>("getPluginRegistry");
+}
+
+nvinfer1::ILogger* logger() noexcept {
+  nvinfer1::ILogger* given = given_logger();
+  return given != nullptr ? given : call<nvinfer1::ILogger>("getLogger");
+}
+
+void use_logger(nvinfer1::ILogger* logger) noexcept {
+  given_logger() = logger;
+}
+
+void report(const std::exception& error, nvinfer1::IErrorRecorder* recorder) noexcept {
+  try {
+    const std::string text = "muster: " + describe(error);
+    if (nvinfer1::ILogger* log = logger()) {
+      log->log(nvinfer1::ILogger::Severity::kERROR, text.c_str());
+    }
+    if (recorder == nullptr && registry() != nullptr) recorder = registry()->getErrorRecorder();
+    if (recorder != nullptr) recorder->reportError(code_of(error), text.c_str());
+  } catch (...) {  // no memory for the text; the caller returns a failure all the same
+  }
+}
+
+Device current_device() {
+  int ordinal = 0;
+  if (const cudaError_t status = cudaGetDevice(&ordinal); status != cudaSuccess) {
+    throw Error(ErrorCode::unsupported,
+                std::string("there is no CUDA device: ") + cudaGetErrorString(status));
+  }
+  return Device::cuda(ordinal);
+}
+
+std::vector<Field> fields_of(const nvinfer1::PluginFieldCollection& fields) {
+  std::vector<Field> result;
+  for (const auto& field : std::span(fields.fields, static_cast<std::size_t>(fields.nbFields))) {
+    result.push_back({field.name, field.data, static_cast<std::int32_t>(field.type), field.length});
+  }
+  return result;
+}
+
+const nvinfer1::PluginFieldCollection& field_names() noexcept {
+  using nvinfer1::PluginField;
+  constexpr auto int32 = nvinfer1::PluginFieldType::kINT32;
+  static const std::array fields{PluginField("group", nullptr, int32, 1),
+                                 PluginField("gather_dim", nullptr, int32, 1),
+                                 PluginField("sizes", nullptr, int32, 1),
+                                 PluginField("type_id", nullptr, int32, 1),
+                                 PluginField("timeout_ms", nullptr, int32, 1)};
+  static const nvinfer1::PluginFieldCollection collection{static_cast<std::int32_t>(fields.size()),
+                                                          fields.data()};
+  return collection;
+}
+
+bool supports(const Settings& settings, int position, const nvinfer1::PluginTensorDesc* tensors) {
+  const nvinfer1::PluginTensorDesc& tensor = tensors[position];
+  const auto type = static_cast<TypeId>(tensor.type);
+  return tensor.format == nvinfer1::TensorFormat::kLINEAR && dtype_of(type) &&
+         (position == 0 ? !settings.type_id || *settings.type_id == type
+                        : tensor.type == tensors[0].type);
+}
+
+nvinfer1::DimsExprs output_dimensions(const Settings& settings,
+                                      const nvinfer1::DimsExprs& section,
+                                      nvinfer1::IExprBuilder& expressions) {
+  using Extent = std::remove_cvref_t<decltype(section.d[0]->getConstantValue())>;
+  const auto constant = [&](std::int64_t value) {
+    if (value != static_cast<Extent>(value)) {
+      throw Error(ErrorCode::invalid_argument, "the gathered dimension does not fit TensorRT's");
+    }
+    return expressions.constant(static_cast<Extent>(value));
+  };
+  nvinfer1::DimsExprs output(section);
+  const nvinfer1::IDimensionExpr*& extent = output.d[gather_dimension(settings, section.nbDims)];
+  extent = settings.sizes.empty()
+               ? expressions.operation(
+                     nvinfer1::DimensionOperation::kPROD, *extent, *constant(settings.group.size()))
+               : constant(gathered_extent(settings, 0));
+  return output;
+}
+
+EngineTensor tensor_of(const nvinfer1::PluginTensorDesc& description, const void* data) {
+  const nvinfer1::Dims& dims = description.dims;
+  std::vector<std::int64_t> extents(dims.d, dims.d + dims.nbDims);
+  return {.data = const_cast<void*>(data),
+          .type = static_cast<TypeId>(description.type),
+          .shape = Shape(std::span<const std::int64_t>(extents))};
+}
+
+}  // namespace muster::tensorrt
