@@ -1,0 +1,61 @@
+// Engines of TensorRT's, built and run for tests: objects that own what the engine hands out.
+#pragma once
+
+#include <NvInfer.h>
+#include <cuda_runtime_api.h>
+#include <muster/tensorrt.h>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace muster::test {
+
+// Keeps what TensorRT says at warning level and above. Thread-safe.
+class Log : public nvinfer1::ILogger {
+ public:
+  void log(Severity severity, const char* text) noexcept override;
+  std::string take();
+
+ private:
+  std::mutex mutex_;
+  std::string text_;
+};
+
+// The process's; TensorRT keeps the first that it is given.
+Log& engine_log();
+
+using BuildNetwork = std::function<void(
+    nvinfer1::INetworkDefinition&, nvinfer1::IBuilderConfig&, nvinfer1::IBuilder&)>;
+
+// A serialized engine of a network. Throws what TensorRT has logged if there is none.
+std::vector<char> built(const BuildNetwork& build);
+
+// Marks a tensor as the network's output of that name.
+void make_output(nvinfer1::INetworkDefinition& network,
+                 nvinfer1::ITensor& tensor,
+                 const char* name);
+
+// One execution context of an engine of its own. The arena allocator, if any, must outlive it.
+class Context {
+ public:
+  explicit Context(const std::vector<char>& engine, nvinfer1::IGpuAllocator* allocator = nullptr);
+
+  void set_shape(const char* input, const nvinfer1::Dims& dims);
+  void set_address(const char* tensor, void* data);
+  // Enqueues a run; false if TensorRT refuses.
+  bool enqueue(cudaStream_t stream);
+
+  nvinfer1::ICudaEngine& engine() { return *engine_; }
+  nvinfer1::IExecutionContext& operator*() { return *context_; }
+
+ private:
+  std::unique_ptr<nvinfer1::IRuntime> runtime_;
+  std::unique_ptr<nvinfer1::ICudaEngine> engine_;
+  std::unique_ptr<nvinfer1::IExecutionContext> context_;
+};
+
+}  // namespace muster::test
