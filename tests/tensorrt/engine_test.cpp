@@ -95,6 +95,12 @@ std::vector<std::uint8_t> whole_of(const Gather& gather, const Shape& shape, int
   return whole;
 }
 
+// Ranks that share a GPU prepare everything, meet, and then run: what one of them allocates may
+// wait for the kernel of another that waits for it.
+void meet(World& world) {
+  world.exchange(Group::range(world.size()), {});
+}
+
 // A context with input and output in Buffers of one shape.
 class EngineRun {
  public:
@@ -135,6 +141,7 @@ class EngineRun {
 
   void run(int round) {
     fill(round);
+    meet(world_);
     require(enqueue(), "the run is refused: " + engine_log().take());
     expect(round);
   }
@@ -149,10 +156,6 @@ class EngineRun {
   Shape shape_;
   Buffer x_, y_;
 };
-
-void meet(World& world) {
-  world.exchange(Group::range(world.size()), {});
-}
 
 class TensorRTEngine : public ::testing::Test {
  protected:
@@ -291,6 +294,8 @@ TEST_F(TensorRTEngine, CastsToTheWireTypeAndBack) {
         cudaMemcpyAsync(x.data(), mine.data(), x.size(), cudaMemcpyHostToDevice, stream.get()));
     context.set_address("x", x.data());
     context.set_address("y", y.data());
+    stream.wait();
+    meet(world);
     require(context.enqueue(stream.get()), "the run is refused: " + engine_log().take());
     stream.wait();
     std::vector<float> seen(8);
@@ -310,6 +315,7 @@ TEST_F(TensorRTEngine, TellsBothRanksOfDifferentShapesAndGoesOnLiving) {
   as_ranks(2, [&](World& world) {
     EngineRun run(world, gather, engine, {2, world.rank() == 0 ? 8 : 9});
     run.fill(0);
+    meet(world);
     const bool accepted = run.enqueue();
     cudaStreamSynchronize(run.stream().get());
     require_error(ErrorCode::mismatch, "the gather", [&] {

@@ -234,6 +234,8 @@ TEST(TensorRTPluginV3, GathersOnAGpuFromItsContextsOnThatAreAttachedAndDetached)
         }
         require_cuda(
             cudaMemcpyAsync(x.data(), mine.data(), x.size(), cudaMemcpyHostToDevice, stream.get()));
+        stream.wait();
+        world.exchange(Group::range(ranks), {});  // prepare everything, meet, then run
         const std::array<const void*, 1> inputs{x.data()};
         const std::array<void*, 1> outputs{y.data()};
         require(runtime(attached).enqueue(

@@ -78,6 +78,7 @@ double median_of(int rounds,
   as_ranks(ranks, [&](World& world) {
     const OwnStream stream;
     const auto work = prepare(world);
+    meet(world);
     work(stream.get());
     stream.wait();
     cudaGraph_t graph = nullptr;
@@ -114,7 +115,7 @@ double median_of(int rounds,
 constexpr std::size_t section_bytes = rows * columns * 2;
 
 // One run of an engine; with an arena, its own tensors lie there.
-double engine_time(int rounds, const std::vector<char>& engine, bool arena, bool alone = false) {
+double engine_time(int rounds, const std::vector<char>& engine, bool arena) {
   return median_of(rounds, [&](World& world) {
     struct State {
       std::unique_ptr<nvinfer1::IGpuAllocator> allocator;
@@ -129,7 +130,6 @@ double engine_time(int rounds, const std::vector<char>& engine, bool arena, bool
     state->y = world.allocate(ranks * section_bytes, Device::cuda(0));
     state->context->set_address("x", state->x.data());
     state->context->set_address("y", state->y.data());
-    if (!alone) meet(world);
     return [state](cudaStream_t stream) {
       require(state->context->enqueue(stream), "refused: " + engine_log().take());
     };
@@ -190,7 +190,7 @@ void measure(int rounds) {
         old / with,
         bare);
   }
-  const double rest = engine_time(rounds, without, true, true);
+  const double rest = engine_time(rounds, without, true);
   fmt::print("the same engine with a concatenation of two own sections for the gather: {:.1f} us\n",
              rest);
 }
