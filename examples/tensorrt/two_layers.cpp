@@ -41,7 +41,9 @@ Logger logger;
 // A rank's columns of a matrix [rows, columns], whose elements follow from their places.
 struct Weights {
   Weights(int rows_, int columns_, int rank, int ranks)
-      : rows(rows_), columns(columns_ / ranks), values(static_cast<std::size_t>(rows * columns)) {
+      : rows(rows_),
+        columns(columns_ / ranks),
+        values(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns)) {
     for (int row = 0; row < rows; ++row) {
       for (int column = 0; column < columns; ++column) {
         const auto place = static_cast<std::size_t>(row * columns + column);
@@ -117,7 +119,7 @@ std::vector<float> run(const nvinfer1::IHostMemory& plan,
   const std::unique_ptr<nvinfer1::IExecutionContext> context(engine->createExecutionContext());
   require(context != nullptr, "TensorRT makes no context");
 
-  std::vector<float> x(batch * inputs), y(batch * outputs);
+  std::vector<float> x(std::size_t{batch} * inputs), y(std::size_t{batch} * outputs);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = std::cos(static_cast<float>(i) * 0.01F);
   const muster::Buffer input = world->allocate(x.size() * sizeof(float), device);
   const muster::Buffer output = world->allocate(y.size() * sizeof(float), device);

@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <muster/error.h>
+#include <muster/plan.h>
 
 #include <array>
 #include <atomic>
@@ -128,6 +129,18 @@ EngineTensor tensor_of(const nvinfer1::PluginTensorDesc& description, const void
   return {.data = const_cast<void*>(data),
           .type = static_cast<TypeId>(description.type),
           .shape = Shape(std::span<const std::int64_t>(extents))};
+}
+
+void stand_in(const Settings& settings, const EngineTensor& output, cudaStream_t stream) {
+  const std::string text = "muster: " + label_of(settings) +
+                           " does not gather: the builder times it, or the engine has not been "
+                           "serialized and deserialized";
+  if (nvinfer1::ILogger* log = logger()) {
+    log->log(nvinfer1::ILogger::Severity::kWARNING, text.c_str());
+  }
+  const std::size_t bytes = rows_of(output.shape, to_dtype(output.type), 0).bytes();
+  // What it returns does not matter: nothing depends on these bytes.
+  static_cast<void>(cudaMemsetAsync(output.data, 0xff, bytes, stream));
 }
 
 }  // namespace muster::tensorrt

@@ -59,4 +59,9 @@ nvinfer1::DimsExprs output_dimensions(const Settings& settings,
 
 EngineTensor tensor_of(const nvinfer1::PluginTensorDesc& description, const void* data);
 
+// What an instance does that never communicates, since the builder may only be timing it: warns
+// that it does not gather, and fills its output with 0xff bytes (not a number, in floats), so that
+// nobody takes it for a result.
+void stand_in(const Settings& settings, const EngineTensor& output, cudaStream_t stream);
+
 }  // namespace muster::tensorrt

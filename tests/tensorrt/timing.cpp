@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstdlib>
 
 namespace muster::test {
@@ -203,5 +204,10 @@ int main(int argc, char** argv) {
     fmt::print("no GPU here\n");
     return 1;
   }
-  muster::test::measure(argc > 1 ? std::atoi(argv[1]) : 51);
+  try {
+    muster::test::measure(argc > 1 ? std::atoi(argv[1]) : 51);
+  } catch (const std::exception& error) {
+    std::fputs(error.what(), stderr);
+    return 1;
+  }
 }

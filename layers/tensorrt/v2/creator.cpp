@@ -3,6 +3,7 @@
 #include "../serialization.h"
 #include "plugin.h"
 
+#include <memory>
 #include <span>
 #include <utility>
 
@@ -26,7 +27,9 @@ nvinfer1::IPluginV2* CreatorV2::createPlugin(
     const char* name, const nvinfer1::PluginFieldCollection* fields) noexcept {
   nvinfer1::IPluginV2* plugin = nullptr;
   guarded(nullptr, [&] {
-    plugin = new PluginV2(parse_settings(name, fields_of(*fields)), Origin::creator, namespace_);
+    plugin = std::make_unique<PluginV2>(
+                 parse_settings(name, fields_of(*fields)), Origin::creator, namespace_)
+                 .release();
   });
   return plugin;
 }
@@ -37,7 +40,8 @@ nvinfer1::IPluginV2* CreatorV2::deserializePlugin(const char* name,
   nvinfer1::IPluginV2* plugin = nullptr;
   guarded(nullptr, [&] {
     const std::span bytes(static_cast<const std::byte*>(data), length);
-    plugin = new PluginV2(deserialize(bytes, name), Origin::engine, namespace_);
+    plugin =
+        std::make_unique<PluginV2>(deserialize(bytes, name), Origin::engine, namespace_).release();
   });
   return plugin;
 }

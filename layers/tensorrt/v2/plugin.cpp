@@ -2,9 +2,8 @@
 
 #include "../serialization.h"
 
-#include <muster/error.h>
-
 #include <cstring>
+#include <memory>
 #include <utility>
 
 namespace muster::tensorrt {
@@ -18,7 +17,8 @@ void PluginV2::setPluginNamespace(const char* plugin_namespace) noexcept {
 
 PluginV2* PluginV2::clone() const noexcept {
   PluginV2* copy = nullptr;
-  guarded(nullptr, [&] { copy = new PluginV2(settings_, origin_, namespace_); });
+  guarded(nullptr,
+          [&] { copy = std::make_unique<PluginV2>(settings_, origin_, namespace_).release(); });
   return copy;
 }
 
@@ -63,7 +63,6 @@ void PluginV2::attach() {
 }
 
 void PluginV2::attachToContext(cudnnContext*, cublasContext*, nvinfer1::IGpuAllocator*) noexcept {
-  attached_ = true;
   if (origin_ == Origin::engine) guarded(nullptr, [&] { attach(); });
 }
 
@@ -81,17 +80,13 @@ std::int32_t PluginV2::enqueue(const nvinfer1::PluginTensorDesc* input_descripti
                                void*,
                                cudaStream_t stream) noexcept {
   const bool done = guarded(nullptr, [&] {
+    const EngineTensor output = tensor_of(output_descriptions[0], outputs[0]);
     if (origin_ == Origin::creator) {
-      if (!attached_) return;  // the builder looks how long it takes
-      throw Error(ErrorCode::invalid_argument,
-                  label_of(settings_) +
-                      ": the engine has not been serialized; the layer gathers in engines that "
-                      "IRuntime::deserializeCudaEngine made");
+      stand_in(settings_, output, stream);
+      return;
     }
     attach();
-    gatherer_->run(tensor_of(input_descriptions[0], inputs[0]),
-                   tensor_of(output_descriptions[0], outputs[0]),
-                   Stream(stream));
+    gatherer_->run(tensor_of(input_descriptions[0], inputs[0]), output, Stream(stream));
   });
   return done ? 0 : 1;
 }

@@ -71,7 +71,6 @@ class PluginV2 final : public nvinfer1::IPluginV2DynamicExt {
   Settings settings_;
   Origin origin_;
   std::string namespace_;
-  bool attached_ = false;
   std::unique_ptr<Gatherer> gatherer_;  // with origin engine, in a context
 };
 

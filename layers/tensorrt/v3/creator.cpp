@@ -5,6 +5,7 @@
 
 #include <muster/error.h>
 
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -47,7 +48,9 @@ nvinfer1::IPluginV3* CreatorV3::createPlugin(const char* name,
                                              nvinfer1::TensorRTPhase phase) noexcept {
   nvinfer1::IPluginV3* plugin = nullptr;
   guarded(nullptr, [&] {
-    plugin = new PluginV3(settings_of(name, fields_of(*fields), phase), phase, namespace_);
+    plugin =
+        std::make_unique<PluginV3>(settings_of(name, fields_of(*fields), phase), phase, namespace_)
+            .release();
   });
   return plugin;
 }

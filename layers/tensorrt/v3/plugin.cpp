@@ -5,6 +5,7 @@
 #include <muster/error.h>
 
 #include <array>
+#include <memory>
 #include <utility>
 
 namespace muster::tensorrt {
@@ -27,7 +28,8 @@ nvinfer1::IPluginCapability* PluginV3::getCapabilityInterface(
 
 PluginV3* PluginV3::clone() noexcept {
   PluginV3* copy = nullptr;
-  guarded(recorder_, [&] { copy = new PluginV3(settings_, phase_, namespace_); });
+  guarded(recorder_,
+          [&] { copy = std::make_unique<PluginV3>(settings_, phase_, namespace_).release(); });
   return copy;
 }
 
@@ -89,14 +91,16 @@ std::int32_t PluginV3::enqueue(const nvinfer1::PluginTensorDesc* input_descripti
                                void*,
                                cudaStream_t stream) noexcept {
   const bool done = guarded(recorder_, [&] {
-    if (phase_ == nvinfer1::TensorRTPhase::kBUILD) return;  // the builder looks how long it takes
+    const EngineTensor output = tensor_of(output_descriptions[0], outputs[0]);
+    if (phase_ == nvinfer1::TensorRTPhase::kBUILD) {
+      stand_in(settings_, output, stream);
+      return;
+    }
     if (!gatherer_) {
       throw Error(ErrorCode::invalid_argument,
                   label_of(settings_) + ": it has not been attached to an execution context");
     }
-    gatherer_->run(tensor_of(input_descriptions[0], inputs[0]),
-                   tensor_of(output_descriptions[0], outputs[0]),
-                   Stream(stream));
+    gatherer_->run(tensor_of(input_descriptions[0], inputs[0]), output, Stream(stream));
   });
   return done ? 0 : 1;
 }
