@@ -8,7 +8,7 @@ FILES ?= README.md Makefile CMakeLists.txt CMakePresets.json LICENSE docs/idea.s
          src/communicator.cpp bench/plot.py tools/setup .clang-format .gitignore \
          $(muster) build/demo/magika/model.onnx
 
-# The folders that clang-tidy looks at; .ci/run leaves out the tests, which take as long as the rest.
+# The folders that clang-tidy looks at; .ci/run takes the libraries alone, to keep within its time.
 LINTED ?= src|layers|tools|examples|tests
 
 muster := build/release/tools/muster/muster

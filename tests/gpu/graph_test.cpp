@@ -127,7 +127,7 @@ TEST_P(Streams, ThatWaitForOthersAreRefused) {
         world.allocate(16 * static_cast<std::size_t>(world.size()), Device::cuda(0));
     const auto gather_on = [&](Stream on) {
       communicator.all_gather({shard.data(), DataType::uint8, {16}},
-                              {full.data(), DataType::uint8, {16 * world.size()}},
+                              {full.data(), DataType::uint8, {std::int64_t{16} * world.size()}},
                               0,
                               on);
     };
@@ -137,7 +137,7 @@ TEST_P(Streams, ThatWaitForOthersAreRefused) {
     std::vector<std::byte> ordinary(16);
     require_error(ErrorCode::invalid_argument, "memory of the host", [&] {
       communicator.all_gather({ordinary.data(), DataType::uint8, {16}},
-                              {full.data(), DataType::uint8, {16 * world.size()}},
+                              {full.data(), DataType::uint8, {std::int64_t{16} * world.size()}},
                               0,
                               stream.handle());
     });

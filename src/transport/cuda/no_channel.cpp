@@ -8,6 +8,7 @@ bool serves(Device) {
   return false;
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): as every transport's
 std::unique_ptr<Channel> open(std::shared_ptr<world::State>,
                               const Group&,
                               const CommunicatorOptions&) {
