@@ -22,8 +22,8 @@ class PeersBoard {
     const std::size_t rest = std::min(size - first, memory_bytes);
     std::memset(static_cast<void*>(entries()), 0, entries_bytes);
     std::memset(memory(), 0, memory_bytes);
-    std::memcpy(static_cast<void*>(entries()), data, first);
-    std::memcpy(memory(), data + first, rest);
+    std::copy_n(data, first, reinterpret_cast<std::uint8_t*>(entries()));  // data may be null
+    std::copy_n(data + first, rest, reinterpret_cast<std::uint8_t*>(memory()));
     control().board.used.store(entries_count);
   }
 
