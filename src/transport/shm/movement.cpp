@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t block_bytes = 128 << 10;
 
 // An output larger than this is written past the caches.
-constexpr std::size_t smallest_bypassing_output = 2 << 20;
+constexpr std::size_t smallest_bypassing_output = 1 << 20;
 
 }  // namespace
 
