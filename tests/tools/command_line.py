@@ -2,12 +2,18 @@
 import glob
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 import unittest
 
 MUSTER = os.environ["MUSTER"]
+
+# nohup and a shell's & start programs with signals ignored, which muster respects. Here none are.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 
 class CommandLineTest(unittest.TestCase):

@@ -161,6 +161,16 @@ class Signals(CommandLineTest):
                 self.assertEqual(process.returncode, 0)
                 self.assertEqual(self.directories_left(), [])
 
+    def test_one_that_was_ignored_at_the_start_stays_so(self):
+        process = self.start("run", "-n", 2, *shell("echo ready; sleep 1; echo done"),
+                             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        for _ in range(2):
+            process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        stdout, _ = process.communicate(timeout=60)
+        self.assertEqual(sorted(stdout.splitlines()), ["[0] done", "[1] done"])
+        self.assertEqual(process.returncode, 0)
+
     def test_the_second_interrupt_kills_ranks_that_ignore_it(self):
         process = self.start("run", "-n", 2, *shell("trap '' INT; echo ready; sleep 1000; echo"))
         for _ in range(2):
