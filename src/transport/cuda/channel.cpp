@@ -8,6 +8,9 @@
 #include "transport/cuda/streams.h"
 #include "transport/shm/endpoint.h"
 #include "transport/shm/failure.h"
+#include "transport/shm/introduction.h"
+#include "transport/shm/occupancy.h"
+#include "transport/shm/places.h"
 #include "transport/shm/terms.h"
 #include "world/cuda/memory.h"
 #include "world/liveness.h"
@@ -17,9 +20,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <mutex>
 #include <optional>
-#include <thread>
 #include <utility>
 
 namespace muster::transport::cuda {
@@ -38,13 +39,8 @@ constexpr auto longest_draining = std::chrono::milliseconds(20);
 constexpr std::size_t most_offers = 64;
 
 // What a member tells the others when the communicator is made.
-struct Introduction {
-  static constexpr std::uint32_t current_layout = 1;
-
-  std::uint32_t layout = current_layout;
-  std::uint32_t members = 0;
-  std::uint64_t control_offset = 0;  // in the host's arena
-  std::uint64_t device_offset = 0;   // in the device's
+struct Introduction : shm::Introduction {
+  std::uint64_t device_offset = 0;  // of its control memory in the device's arena
   std::uint64_t multiprocessors = 0;
   world::cuda::Reach reach;
 };
@@ -109,17 +105,7 @@ class CudaChannel : public Channel, private world::Listener {
     arena_.free(device_control_);
   }
 
-  std::vector<std::byte> introduction() const override {
-    const Introduction introduction{
-        .members = static_cast<std::uint32_t>(endpoint_.size()),
-        .control_offset = control_.offset,
-        .device_offset = device_control_.offset,
-        .multiprocessors = static_cast<std::uint64_t>(multiprocessors_of(ordinal_)),
-        .reach = arena_.reach()};
-    std::vector<std::byte> bytes(sizeof introduction);
-    std::memcpy(bytes.data(), &introduction, sizeof introduction);
-    return bytes;
-  }
+  std::vector<std::byte> introduction() const override { return shm::to_bytes(own_introduction()); }
 
   void connect(std::span<const std::vector<std::byte>> introductions) override {
     std::vector<Introduction> members;
@@ -143,13 +129,11 @@ class CudaChannel : public Channel, private world::Listener {
   }
 
   void prepare(const Gather& given) override {
-    const Calling calling(*this);
+    const shm::Occupancy::Call call(occupancy_);
     Gather gather = given;
     if (gather.outer <= 1) gather.shard_stride = gather.output_stride = 0;  // of no row to another
-    const auto output =
-        find("output", gather.output, gather.outer, gather.output_stride, gather.output_row_bytes);
-    const auto shard =
-        find("shard", gather.shard, gather.outer, gather.shard_stride, gather.shard_row_bytes);
+    const auto output = place_on(ordinal_, arena_, shm::output_memory(gather));
+    const auto shard = place_on(ordinal_, arena_, shm::shard_memory(gather));
     const auto offset = [](const auto& range) {
       return range ? std::optional(range->offset) : std::nullopt;
     };
@@ -166,10 +150,10 @@ class CudaChannel : public Channel, private world::Listener {
   }
 
   void all_gather(Stream stream) override {
-    const Calling calling(*this);
+    const shm::Occupancy::Call call(occupancy_);
     throw_failure();
-    refuse_quarantined("output", output_);
-    refuse_quarantined("shard", shard_);
+    shm::refuse_quarantined(endpoint_, arena_, "output", output_);
+    shm::refuse_quarantined(endpoint_, arena_, "shard", shard_);
     refuse_legacy(stream);
     const CurrentDevice current(ordinal_);
     auto* const handle = static_cast<cudaStream_t>(stream.handle());
@@ -184,16 +168,12 @@ class CudaChannel : public Channel, private world::Listener {
   }
 
   void check() override {
-    const Calling calling(*this);
+    const shm::Occupancy::Call call(occupancy_);
     throw_failure();
   }
 
   void abort(std::string_view text) override {
-    failures_->announce(
-        Error(ErrorCode::peer_lost,
-              fmt::format(
-                  "{}: rank {} aborted: {}", endpoint_.operation(), endpoint_.state->rank(), text),
-              endpoint_.state->rank()));
+    failures_->abort(text);
     tell_kernels();
   }
 
@@ -202,27 +182,6 @@ class CudaChannel : public Channel, private world::Listener {
   }
 
  private:
-  // A calling thread, alone but for the watcher, which comes in for a moment after a failure.
-  class Calling {
-   public:
-    explicit Calling(CudaChannel& channel) : channel_(channel) {
-      if (channel.calling_.exchange(true)) {
-        throw Error(ErrorCode::invalid_argument,
-                    "all_gather: another thread is in a call on this communicator");
-      }
-      channel_.inside_.lock();
-    }
-    ~Calling() {
-      channel_.inside_.unlock();
-      channel_.calling_.store(false);
-    }
-    Calling(const Calling&) = delete;
-    Calling& operator=(const Calling&) = delete;
-
-   private:
-    CudaChannel& channel_;
-  };
-
   static int checked_size(const Group& group) {
     if (group.size() > most_members) {
       throw Error(ErrorCode::unsupported,
@@ -239,29 +198,19 @@ class CudaChannel : public Channel, private world::Listener {
 
   Introduction own_introduction() const {
     Introduction own;
-    std::memcpy(&own, introduction().data(), sizeof own);
+    own.members = static_cast<std::uint32_t>(endpoint_.size());
+    own.control_offset = control_.offset;
+    own.device_offset = device_control_.offset;
+    own.multiprocessors = static_cast<std::uint64_t>(multiprocessors_of(ordinal_));
+    own.reach = arena_.reach();
     return own;
   }
 
   Introduction read(int i, const std::vector<std::byte>& bytes) const {
-    Introduction theirs;
-    if (bytes.size() == sizeof theirs) std::memcpy(&theirs, bytes.data(), sizeof theirs);
-    const auto lies_in = [](std::uint64_t offset, std::size_t size, std::uint64_t arena) {
-      return offset % alignof(Own) == 0 && offset <= arena && arena - offset >= size;
-    };
-    const std::size_t host_arena = endpoint_.state->arena_of(endpoint_.group[i]).bytes();
-    if (bytes.size() != sizeof theirs || theirs.layout != Introduction::current_layout ||
-        theirs.members != static_cast<std::uint32_t>(endpoint_.size()) ||
-        !lies_in(theirs.control_offset, host_control_bytes(endpoint_.size()), host_arena) ||
-        !lies_in(theirs.device_offset, layout_.bytes(), theirs.reach.bytes)) {
-      throw Error(
-          ErrorCode::mismatch,
-          fmt::format("Communicator on group {}: rank {} has another layout of control memory "
-                      "than rank {}",
-                      endpoint_.group.to_string(),
-                      endpoint_.group[i],
-                      endpoint_.state->rank()),
-          endpoint_.group[i]);
+    const auto theirs =
+        shm::from_bytes<Introduction>(endpoint_, i, bytes, host_control_bytes(endpoint_.size()));
+    if (!shm::lies_in(theirs.device_offset, alignof(Own), layout_.bytes(), theirs.reach.bytes)) {
+      throw shm::other_layout(endpoint_, i);
     }
     return theirs;
   }
@@ -289,37 +238,6 @@ class CudaChannel : public Channel, private world::Listener {
     }
     return static_cast<int>(
         std::clamp<std::uint64_t>(fewest / sharing, 1, std::uint64_t{most_blocks}));
-  }
-
-  // Arguments.
-
-  // Where a tensor lies in this rank's arena, if it does. Throws invalid_argument for memory that
-  // the device cannot reach.
-  std::optional<world::Range> find(std::string_view what,
-                                   const void* data,
-                                   std::size_t outer,
-                                   std::size_t stride,
-                                   std::size_t row_bytes) const {
-    const std::size_t bytes = outer == 0 || row_bytes == 0 ? 0 : (outer - 1) * stride + row_bytes;
-    if (bytes == 0) return std::nullopt;
-    if (const auto offset = arena_.offset_of(data, bytes)) return world::Range{*offset, bytes};
-    require_reachable(what, data, ordinal_);
-    return std::nullopt;
-  }
-
-  void refuse_quarantined(std::string_view what, const std::optional<world::Range>& range) {
-    if (!range || !arena_.any_quarantined()) return;
-    if (const auto rank = arena_.holder(*range)) {
-      throw Error(
-          ErrorCode::invalid_argument,
-          fmt::format(
-              "{}: the {} lies in memory that rank {} could still write, since a gather "
-              "that it did not finish has failed; use other memory until it answers or dies",
-              endpoint_.operation(),
-              what,
-              *rank),
-          *rank);
-    }
   }
 
   // Remembers where peers may write, for the case that the communicator fails.
@@ -430,12 +348,13 @@ class CudaChannel : public Channel, private world::Listener {
   // its peers need not wait for the next one.
   void attention() noexcept override {
     tell_kernels();
-    if (!failures_->failed() || !inside_.try_lock()) return;
+    if (!failures_->failed()) return;
+    const shm::Occupancy::Visit visit(occupancy_);
+    if (!visit) return;
     try {
       settle();
     } catch (const std::exception&) {  // the device is lost, and this side with it
     }
-    inside_.unlock();
   }
 
   // Sees to it that no kernel of this member writes any more, says so, and keeps what a peer that
@@ -511,8 +430,7 @@ class CudaChannel : public Channel, private world::Listener {
   int blocks_at_most_ = 1;
   std::optional<shm::Failures> failures_;  // once connected
 
-  std::atomic<bool> calling_ = false;
-  std::mutex inside_;
+  shm::Occupancy occupancy_;
   bool launched_ = false;
   std::uint64_t last_stream_ = 0;
   bool settled_ = false;

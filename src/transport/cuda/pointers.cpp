@@ -6,10 +6,13 @@
 #include <fmt/format.h>
 
 #include <string>
+#include <string_view>
 
 namespace muster::transport::cuda {
 
-void require_reachable(std::string_view what, const void* data, int ordinal) {
+namespace {
+
+void require_reachable(std::string_view name, const void* data, int ordinal) {
   cudaPointerAttributes attributes{};
   cudaPointerGetAttributes(&attributes, data);
   cudaGetLastError();
@@ -17,10 +20,20 @@ void require_reachable(std::string_view what, const void* data, int ordinal) {
   if (attributes.devicePointer != nullptr && !elsewhere) return;
   throw Error(ErrorCode::invalid_argument,
               fmt::format("all_gather: the {} is not memory that cuda:{} can reach; it {}",
-                          what,
+                          name,
                           ordinal,
                           elsewhere ? fmt::format("lies on cuda:{}", attributes.device)
                                     : std::string("is ordinary memory of the host")));
+}
+
+}  // namespace
+
+std::optional<world::Range> place_on(int ordinal,
+                                     const world::Arena& arena,
+                                     const shm::TensorMemory& memory) {
+  const auto place = shm::place_in(arena, memory);
+  if (!place && memory.bytes > 0) require_reachable(memory.name, memory.data, ordinal);
+  return place;
 }
 
 }  // namespace muster::transport::cuda

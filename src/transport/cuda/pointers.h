@@ -1,11 +1,16 @@
 // Whose memory a pointer points to.
 #pragma once
 
-#include <string_view>
+#include "transport/shm/places.h"
+
+#include <optional>
 
 namespace muster::transport::cuda {
 
-// Throws invalid_argument for memory that the device cannot reach. `what` is "output" or "shard".
-void require_reachable(std::string_view what, const void* data, int ordinal);
+// Where a tensor lies in the arena of a rank on a device; nothing when it lies elsewhere or has no
+// bytes. Throws invalid_argument for memory that the device cannot reach.
+std::optional<world::Range> place_on(int ordinal,
+                                     const world::Arena& arena,
+                                     const shm::TensorMemory& memory);
 
 }  // namespace muster::transport::cuda

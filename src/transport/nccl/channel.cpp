@@ -14,6 +14,9 @@
 #include "transport/shm/agreement.h"
 #include "transport/shm/endpoint.h"
 #include "transport/shm/failure.h"
+#include "transport/shm/introduction.h"
+#include "transport/shm/occupancy.h"
+#include "transport/shm/places.h"
 #include "transport/shm/waiter.h"
 #include "world/cuda/memory.h"
 #include "world/liveness.h"
@@ -23,7 +26,6 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
-#include <mutex>
 #include <optional>
 #include <string_view>
 #include <thread>
@@ -46,12 +48,7 @@ constexpr auto longest_draining = std::chrono::milliseconds(20);
 constexpr auto grace = std::chrono::milliseconds(50);
 
 // What a member tells the others when the communicator is made.
-struct Introduction {
-  static constexpr std::uint32_t current_layout = 1;
-
-  std::uint32_t layout = current_layout;
-  std::uint32_t members = 0;
-  std::uint64_t control_offset = 0;
+struct Introduction : shm::Introduction {
   std::int32_t version = 0;  // of NCCL; 0: there is none
   std::uint32_t may_share = 0;
   world::cuda::Uuid device{};
@@ -124,17 +121,17 @@ class NcclChannel : public Channel, private world::Listener {
     endpoint_.state->arena().free(control_);
   }
 
-  std::vector<std::byte> introduction() const override {
-    std::vector<std::byte> bytes(sizeof introduction_);
-    std::memcpy(bytes.data(), &introduction_, sizeof introduction_);
-    return bytes;
-  }
+  std::vector<std::byte> introduction() const override { return shm::to_bytes(introduction_); }
 
   void connect(std::span<const std::vector<std::byte>> introductions) override {
     std::vector<Introduction> members;
     for (int i = 0; i < endpoint_.size(); ++i) {
       members.push_back(i == endpoint_.self ? introduction_
-                                            : read(i, introductions[static_cast<std::size_t>(i)]));
+                                            : shm::from_bytes<Introduction>(
+                                                  endpoint_,
+                                                  i,
+                                                  introductions[static_cast<std::size_t>(i)],
+                                                  shm::ControlView::bytes(endpoint_.size())));
       endpoint_.controls[static_cast<std::size_t>(i)] = {
           endpoint_.state->arena_of(endpoint_.group[i]).base() + members.back().control_offset,
           endpoint_.size()};
@@ -142,7 +139,7 @@ class NcclChannel : public Channel, private world::Listener {
     require_nccl(members);
     machinery_.emplace(endpoint_);
     endpoint_.state->liveness().add(*this);
-    const std::lock_guard lock(inside_);
+    const shm::Occupancy::Call call(occupancy_);
     try {
       watchdog_.emplace([this] { look(); });
       const CurrentDevice current(ordinal_);
@@ -155,13 +152,12 @@ class NcclChannel : public Channel, private world::Listener {
   }
 
   void prepare(const Gather& given) override {
-    const Calling calling(*this);
+    const shm::Occupancy::Call call(occupancy_);
     const CurrentDevice current(ordinal_);
     Gather gather = given;
     if (gather.outer <= 1) gather.shard_stride = gather.output_stride = 0;  // of no row to another
-    output_ =
-        find("output", gather.output, gather.outer, gather.output_stride, gather.output_row_bytes);
-    shard_ = find("shard", gather.shard, gather.outer, gather.shard_stride, gather.shard_row_bytes);
+    output_ = cuda::place_on(ordinal_, arena_, shm::output_memory(gather));
+    shard_ = cuda::place_on(ordinal_, arena_, shm::shard_memory(gather));
     room_ = scratch_.room_for(scratch_bytes(gather));
     gather_ = gather;
     shm::Header header = shm::make_header(gather, std::nullopt, std::nullopt);
@@ -171,10 +167,10 @@ class NcclChannel : public Channel, private world::Listener {
   }
 
   void all_gather(Stream stream) override {
-    const Calling calling(*this);
+    const shm::Occupancy::Call call(occupancy_);
     check_failure();
-    refuse_quarantined("output", output_);
-    refuse_quarantined("shard", shard_);
+    shm::refuse_quarantined(endpoint_, arena_, "output", output_);
+    shm::refuse_quarantined(endpoint_, arena_, "shard", shard_);
     cuda::refuse_legacy(stream);
     const CurrentDevice current(ordinal_);
     auto* const handle = static_cast<cudaStream_t>(stream.handle());
@@ -198,17 +194,11 @@ class NcclChannel : public Channel, private world::Listener {
   }
 
   void check() override {
-    const Calling calling(*this);
+    const shm::Occupancy::Call call(occupancy_);
     check_failure();
   }
 
-  void abort(std::string_view text) override {
-    machinery_->failures.announce(
-        Error(ErrorCode::peer_lost,
-              fmt::format(
-                  "{}: rank {} aborted: {}", endpoint_.operation(), endpoint_.state->rank(), text),
-              endpoint_.state->rank()));
-  }
+  void abort(std::string_view text) override { machinery_->failures.abort(text); }
 
   std::size_t control_bytes() const noexcept override { return control_.bytes + sizeof(Progress); }
 
@@ -223,27 +213,6 @@ class NcclChannel : public Channel, private world::Listener {
     shm::Agreement agreement;
   };
 
-  // A calling thread, alone but for watcher and watchdog, which come in for a moment.
-  class Calling {
-   public:
-    explicit Calling(NcclChannel& channel) : channel_(channel) {
-      if (channel.calling_.exchange(true)) {
-        throw Error(ErrorCode::invalid_argument,
-                    "all_gather: another thread is in a call on this communicator");
-      }
-      channel_.inside_.lock();
-    }
-    ~Calling() {
-      channel_.inside_.unlock();
-      channel_.calling_.store(false);
-    }
-    Calling(const Calling&) = delete;
-    Calling& operator=(const Calling&) = delete;
-
-   private:
-    NcclChannel& channel_;
-  };
-
   // Meeting.
 
   void introduce() {
@@ -256,20 +225,6 @@ class NcclChannel : public Channel, private world::Listener {
     if (endpoint_.self == 0) {
       nccl::require(library()->unique_id(&introduction_.id), "asking for a unique id");
     }
-  }
-
-  Introduction read(int i, const std::vector<std::byte>& bytes) const {
-    Introduction theirs;
-    if (bytes.size() == sizeof theirs) std::memcpy(&theirs, bytes.data(), sizeof theirs);
-    const std::size_t arena = endpoint_.state->arena_of(endpoint_.group[i]).bytes();
-    const std::size_t needed = shm::ControlView::bytes(endpoint_.size());
-    if (bytes.size() != sizeof theirs || theirs.layout != Introduction::current_layout ||
-        theirs.members != static_cast<std::uint32_t>(endpoint_.size()) ||
-        theirs.control_offset % alignof(shm::Mailbox) != 0 || theirs.control_offset > arena ||
-        arena - theirs.control_offset < needed) {
-      throw mismatch(i, "has another layout of control memory");
-    }
-    return theirs;
   }
 
   Error mismatch(int i, std::string_view what) const {
@@ -409,35 +364,6 @@ class NcclChannel : public Channel, private world::Listener {
     require(launch(schedule_.after, stream), "launching a gather");
   }
 
-  // Where a tensor lies in this rank's arena, if it does. Throws invalid_argument for memory that
-  // the device cannot reach.
-  std::optional<world::Range> find(std::string_view what,
-                                   const void* data,
-                                   std::size_t outer,
-                                   std::size_t stride,
-                                   std::size_t row_bytes) const {
-    const std::size_t bytes = outer == 0 || row_bytes == 0 ? 0 : (outer - 1) * stride + row_bytes;
-    if (bytes == 0) return std::nullopt;
-    if (const auto offset = arena_.offset_of(data, bytes)) return world::Range{*offset, bytes};
-    cuda::require_reachable(what, data, ordinal_);
-    return std::nullopt;
-  }
-
-  void refuse_quarantined(std::string_view what, const std::optional<world::Range>& range) {
-    if (!range || !arena_.any_quarantined()) return;
-    if (const auto rank = arena_.holder(*range)) {
-      throw Error(
-          ErrorCode::invalid_argument,
-          fmt::format(
-              "{}: the {} lies in memory that rank {} could still write, since a gather "
-              "that it did not finish has failed; use other memory until it answers or dies",
-              endpoint_.operation(),
-              what,
-              *rank),
-          *rank);
-    }
-  }
-
   // Failure.
 
   Progress& progress() const noexcept { return *reinterpret_cast<Progress*>(mapped_.get()); }
@@ -509,15 +435,15 @@ class NcclChannel : public Channel, private world::Listener {
       world::futex_wake_all(doorbell.bell);
     }
     if (!machinery_->failures.failed()) return;
-    const std::unique_lock lock(inside_, std::try_to_lock);
-    if (lock && communicator_) settle();
+    const shm::Occupancy::Visit visit(occupancy_);
+    if (visit && communicator_) settle();
   }
 
   // On the watchdog's thread: is the gather that the device is at getting anywhere? A call that is
   // under way looks for itself.
   void look() noexcept {
-    const std::unique_lock lock(inside_, std::try_to_lock);
-    if (!lock || settled_) return;
+    const shm::Occupancy::Visit visit(occupancy_);
+    if (!visit || settled_) return;
     if (machinery_->failures.failed()) return settle();
     show_progress();
     try {
@@ -585,8 +511,7 @@ class NcclChannel : public Channel, private world::Listener {
   std::optional<NcclCommunicator> communicator_;
   std::optional<Watchdog> watchdog_;
 
-  std::atomic<bool> calling_ = false;
-  std::mutex inside_;
+  shm::Occupancy occupancy_;
   std::uint64_t calls_ = 0;
   bool launched_ = false;
   std::uint64_t last_stream_ = 0;

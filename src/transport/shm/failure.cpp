@@ -116,6 +116,13 @@ void Failures::announce(const Error& error) noexcept {
   world::ring_attention(endpoint_.state->control_of(endpoint_.state->rank()));
 }
 
+void Failures::abort(std::string_view text) {
+  const int rank = endpoint_.state->rank();
+  announce(Error(ErrorCode::peer_lost,
+                 fmt::format("{}: rank {} aborted: {}", endpoint_.operation(), rank, text),
+                 rank));
+}
+
 void Failures::end() noexcept {
   const std::lock_guard lock(mutex_);
   if (std::exchange(ended_, true)) return;

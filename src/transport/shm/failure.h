@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <mutex>
+#include <string_view>
 
 namespace muster::transport::shm {
 
@@ -32,6 +33,9 @@ class Failures {
   // Puts the failure on record with every member and wakes them all. Thread-safe; nothing once this
   // side has ended.
   void announce(const Error& error) noexcept;
+
+  // Announces that this member's application gave up. Thread-safe.
+  void abort(std::string_view text);
 
   // Tells every peer that this member will never write to its memory again, which is the last thing
   // that it writes there: the peer may use the memory for something else at once. Thread-safe.
