@@ -1,5 +1,7 @@
 #include "conformance/cuda_memory.h"
 
+#include "support/timeouts.h"
+
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
@@ -64,7 +66,7 @@ void CudaMemory::copy(void* to, const void* from, std::size_t bytes) const {
 
 CommunicatorOptions CudaMemory::options(const World& world) const {
   use(world);
-  return {.device = Device::cuda(device_of(world))};
+  return {.timeout = scaled(World::default_timeout), .device = Device::cuda(device_of(world))};
 }
 
 Stream CudaMemory::stream() const {

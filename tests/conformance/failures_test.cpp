@@ -2,6 +2,7 @@
 // told, and whoever goes on makes a new communicator.
 #include "conformance/gather.h"
 #include "conformance/suite.h"
+#include "support/timeouts.h"
 
 #include <chrono>
 #include <functional>
@@ -16,12 +17,12 @@ using namespace std::chrono_literals;
 
 // Enough for members that do come, also when 64 of them share a core.
 std::chrono::milliseconds short_timeout(const Rank& rank) {
-  return rank.world.size() > 8 ? 2000ms : 400ms;
+  return scaled(rank.world.size() > 8 ? 2000ms : 400ms);
 }
 
 Communicator whole_world(const Rank& rank,
                          const std::string& tag,
-                         std::chrono::milliseconds timeout = World::default_timeout) {
+                         std::chrono::milliseconds timeout = scaled(World::default_timeout)) {
   CommunicatorOptions options = rank.options(tag);
   options.timeout = timeout;
   return Communicator(rank.world, Group::range(rank.world.size()), options);

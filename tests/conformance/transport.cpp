@@ -2,6 +2,7 @@
 
 #include "support/job.h"
 #include "support/role.h"
+#include "support/timeouts.h"
 
 #include <nlohmann/json.hpp>
 
@@ -47,7 +48,7 @@ class Processes : public Transport {
   std::string run(int size, const Scenario& scenario, const std::string& argument) const override {
     const nlohmann::json order{{"scenario", scenario.name}, {"argument", argument}};
     Job job(size, "act scenario", order.dump());
-    return job.wait(Clock::now() + std::chrono::seconds(100));
+    return job.wait(Clock::now() + scaled(std::chrono::seconds(100)));
   }
 };
 

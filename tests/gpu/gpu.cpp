@@ -1,5 +1,7 @@
 #include "gpu/gpu.h"
 
+#include "support/timeouts.h"
+
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -25,12 +27,20 @@ OwnStream::OwnStream() {
   require_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
 }
 
+void hold_up(const OwnStream& stream, std::chrono::milliseconds& time) {
+  const auto sleep = [](void* milliseconds) {
+    std::this_thread::sleep_for(*static_cast<std::chrono::milliseconds*>(milliseconds));
+  };
+  require_cuda(cudaLaunchHostFunc(stream.get(), sleep, &time));
+}
+
 Gathering::Gathering(World& world, const OwnStream& stream, std::int64_t bytes)
     : world_(world),
       stream_(stream),
       bytes_(bytes),
       shard_(world.allocate(static_cast<std::size_t>(bytes), Device::cuda(0))),
-      full_(world.allocate(static_cast<std::size_t>(bytes * world.size()), Device::cuda(0))) {}
+      full_(world.allocate(static_cast<std::size_t>(bytes * world.size()), Device::cuda(0))),
+      group_(Group::range(world.size())) {}
 
 void Gathering::fill(int round) {
   require_cuda(cudaMemsetAsync(
@@ -38,26 +48,27 @@ void Gathering::fill(int round) {
 }
 
 void Gathering::enqueue(Communicator& communicator) {
+  group_ = communicator.group();
   communicator.all_gather({shard_.data(), DataType::uint8, {bytes_}},
-                          {full_.data(), DataType::uint8, {bytes_ * world_.size()}},
+                          {full_.data(), DataType::uint8, {bytes_ * group_.size()}},
                           0,
                           stream_.handle());
 }
 
 void Gathering::expect(int round) {
-  std::vector<std::uint8_t> seen(full_.size());
+  std::vector<std::uint8_t> seen(static_cast<std::size_t>(bytes_ * group_.size()));
   require_cuda(cudaMemcpyAsync(
       seen.data(), full_.data(), seen.size(), cudaMemcpyDeviceToHost, stream_.get()));
   stream_.wait();
   for (std::size_t i = 0; i < seen.size(); ++i) {
-    const auto rank = static_cast<int>(i / static_cast<std::size_t>(bytes_));
+    const int rank = group_[static_cast<int>(i / static_cast<std::size_t>(bytes_))];
     require(seen[i] == static_cast<std::uint8_t>(round + 7 * rank),
             "byte " + std::to_string(i) + " is wrong in round " + std::to_string(round));
   }
 }
 
 CommunicatorOptions on_gpu(std::string tag, std::chrono::milliseconds timeout) {
-  return {.timeout = timeout, .tag = std::move(tag), .device = Device::cuda(0)};
+  return {.timeout = scaled(timeout), .tag = std::move(tag), .device = Device::cuda(0)};
 }
 
 void as_threads(int ranks, const std::function<void(World&)>& act) {

@@ -7,6 +7,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -37,7 +38,10 @@ class OwnStream {
   cudaStream_t stream_ = nullptr;
 };
 
-// A rank that gathers bytes: `bytes` of each member into a Buffer.
+// Holds the stream up: what is enqueued behind does not begin before. `time` must live that long.
+void hold_up(const OwnStream& stream, std::chrono::milliseconds& time);
+
+// A rank that gathers bytes: `bytes` of each member into a Buffer with room for the whole world.
 class Gathering {
  public:
   Gathering(World& world, const OwnStream& stream, std::int64_t bytes);
@@ -45,7 +49,7 @@ class Gathering {
   // Fills the shard for a round, on the stream.
   void fill(int round);
   void enqueue(Communicator& communicator);
-  // Waits, and throws unless the output is that of a round.
+  // Waits, and throws unless the output is that of a round, with the communicator gathered on last.
   void expect(int round);
 
  private:
@@ -54,6 +58,7 @@ class Gathering {
   const std::int64_t bytes_;
   Buffer shard_;
   Buffer full_;
+  Group group_;
 };
 
 // What a rank's communicators are made with.

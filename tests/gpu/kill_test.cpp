@@ -1,5 +1,5 @@
-// A rank's process is killed while the others' kernels wait for it.
-#include "gpu/gpu.h"
+// A rank's process is killed, or stopped, while the others' kernels wait for it.
+#include "gpu/victim.h"
 #include "support/job.h"
 #include "support/role.h"
 
@@ -7,6 +7,9 @@
 
 #include <csignal>
 #include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
 #include <thread>
 
 namespace muster::test {
@@ -14,84 +17,103 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto patience = 60s;
-
-// Gathers until somebody is lost, tells when it learnt that, and goes on with those who are left.
-// The victim stops gathering, so that the others wait for it in a kernel.
-void act_beside_a_victim(const std::string&) {
+const RegisteredRole beside_a_victim("beside a victim on a GPU", [](const std::string& argument) {
   if (!have_gpu()) throw std::runtime_error("no GPU");
-  World world = World::join();
-  const int victim = world.size() - 1;
-  const OwnStream stream;
-  Group left = Group::range(world.size());
-  Gathering gathering(world, stream, 20000);
-  {
-    Communicator communicator(world, left, on_gpu("before"));
-    for (int round = 0; round < 5; ++round) {
-      gathering.fill(round);
-      stream.wait();
-      gathering.enqueue(communicator);
-      gathering.expect(round);
-    }
-    tell("ready");
-    if (world.rank() == victim) std::this_thread::sleep_for(patience);
-    gathering.enqueue(communicator);
-    stream.wait();
-    const auto freed = Clock::now();
-    const Error error = require_error(ErrorCode::peer_lost, "check", [&] { communicator.check(); });
-    require_peer(error, victim);
-    tell(std::to_string(freed.time_since_epoch().count()));
-    left = world.survivors(left);
+  act_beside_a_victim(argument, on_gpu);
+});
+
+class OnGpus : public ::testing::TestWithParam<int> {
+ protected:
+  void SetUp() override {
+    if (!have_gpu()) GTEST_SKIP() << "no GPU here";
   }
-  // The context is still good, and the memory of the dead is still mapped.
-  Communicator communicator(world, left, on_gpu("after"));
-  const auto bytes = static_cast<std::int64_t>(5000);
-  const Buffer shard = world.allocate(static_cast<std::size_t>(bytes), Device::cuda(0));
-  const Buffer full =
-      world.allocate(static_cast<std::size_t>(bytes * left.size()), Device::cuda(0));
-  require_cuda(cudaMemsetAsync(shard.data(), 5, shard.size(), stream.get()));
-  stream.wait();
-  communicator.all_gather({shard.data(), DataType::uint8, {bytes}},
-                          {full.data(), DataType::uint8, {bytes * left.size()}},
-                          0,
-                          stream.handle());
-  stream.wait();
-  communicator.check();
-  std::vector<std::uint8_t> seen(full.size());
-  require_cuda(
-      cudaMemcpyAsync(seen.data(), full.data(), seen.size(), cudaMemcpyDeviceToHost, stream.get()));
-  stream.wait();
-  for (const std::uint8_t byte : seen) require(byte == 5, "a wrong byte after the kill");
-  tell("went on");
-}
-const RegisteredRole beside_a_victim("beside a victim on a GPU", act_beside_a_victim);
+};
 
-class KillOnGpu : public ::testing::TestWithParam<int> {};
-
+using KillOnGpu = OnGpus;
 TEST_P(KillOnGpu, FreesTheKernelsThatWaitAndTheOthersGoOn) {
-  if (!have_gpu()) GTEST_SKIP() << "no GPU here";
-  const int ranks = GetParam();
-  Job job(ranks, "beside a victim on a GPU", "");
-  const auto deadline = Clock::now() + patience;
-  for (int r = 0; r < ranks; ++r) ASSERT_EQ(job[r].line(deadline), "ready") << "rank " << r;
-  std::this_thread::sleep_for(300ms);  // until the kernels wait
-  const auto killed = Clock::now();
-  job[ranks - 1].signal(SIGKILL);
-  for (int r = 0; r < ranks - 1; ++r) {
-    const auto line = job[r].line(deadline);
-    ASSERT_TRUE(line) << "rank " << r;
-    const Clock::time_point freed{Clock::duration(std::stoll(*line))};
-    const auto after = std::chrono::duration_cast<std::chrono::microseconds>(freed - killed);
-    std::printf("rank %d's kernel ended %lld us after the kill\n",
-                r,
-                static_cast<long long>(after.count()));
-    EXPECT_GE(after, 0us);
-    EXPECT_LE(after, 100ms);
-    EXPECT_EQ(job[r].line(deadline), "went on") << "rank " << r;
-  }
+  expect_freed_from_the_killed(GetParam(), "beside a victim on a GPU", 100ms);
+}
+INSTANTIATE_TEST_SUITE_P(Of, KillOnGpu, ::testing::Values(2, 3, 4));
+
+using StopOnGpu = OnGpus;
+TEST_P(StopOnGpu, IsATimeoutThatEndsTheKernelsAndTheOthersGoOn) {
+  expect_freed_from_the_stopped(GetParam(), "beside a victim on a GPU", 100ms);
+}
+INSTANTIATE_TEST_SUITE_P(Of, StopOnGpu, ::testing::Values(2, 4));
+
+// What becomes of a dead process's memory: of what its peers have mapped, and of what nobody has.
+
+constexpr std::size_t mapped_bytes = std::size_t{1} << 30;
+constexpr std::size_t private_bytes = std::size_t{8} << 30;
+
+std::size_t free_bytes() {
+  std::size_t free = 0;
+  std::size_t total = 0;
+  require_cuda(cudaMemGetInfo(&free, &total));
+  return free;
 }
 
-INSTANTIATE_TEST_SUITE_P(Of, KillOnGpu, ::testing::Values(2, 3, 4));
+// How long until so many bytes more than `before` are free; nothing if that never happens.
+std::optional<std::chrono::microseconds> until_freed(std::size_t before,
+                                                     std::size_t bytes,
+                                                     Clock::time_point since) {
+  while (free_bytes() < before + bytes) {
+    if (Clock::now() > since + 20s) return std::nullopt;
+    std::this_thread::sleep_for(200us);
+  }
+  return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - since);
+}
+
+const RegisteredRole with_much_memory("with much memory on a GPU", [](const std::string&) {
+  if (!have_gpu()) throw std::runtime_error("no GPU");
+  auto world = std::make_unique<World>(World::join());
+  const OwnStream stream;
+  Buffer buffer = world->allocate(world->rank() == 1 ? mapped_bytes : 1, Device::cuda(0));
+  void* own = nullptr;
+  if (world->rank() == 1) require_cuda(cudaMalloc(&own, private_bytes));
+  world->exchange(Group{0, 1}, {});
+  if (world->rank() == 1) {
+    tell("ready");
+    std::this_thread::sleep_for(60s);
+  }
+  const std::size_t before = free_bytes();
+  tell("ready");
+  while (world->survivors(Group{0, 1}, 30s).size() == 2) {
+  }
+  const auto died = Clock::now();
+  const auto released = until_freed(before, private_bytes - (private_bytes >> 6), died);
+  require(released.has_value(), "the dead process's private memory stays");
+  tell(std::to_string(released->count()));
+  std::this_thread::sleep_for(500ms);
+  const std::size_t then = free_bytes();
+  tell(std::to_string((then - before) >> 20));
+  buffer = Buffer();
+  world.reset();
+  const auto rest = until_freed(then, mapped_bytes - (mapped_bytes >> 6), Clock::now());
+  require(rest.has_value(), "what was mapped stays when the world is gone");
+  tell(std::to_string(rest->count()));
+});
+
+TEST(MemoryOfTheDead, StaysAsLongAsPeersMapIt) {
+  if (!have_gpu()) GTEST_SKIP() << "no GPU here";
+  Job job(2, "with much memory on a GPU", "");
+  const auto deadline = Clock::now() + 60s;
+  for (int r = 0; r < 2; ++r) ASSERT_EQ(job[r].line(deadline), "ready");
+  job[1].signal(SIGKILL);
+  const auto released = job[0].line(deadline);
+  const auto mebibytes = job[0].line(deadline);
+  const auto rest = job[0].line(deadline);
+  ASSERT_TRUE(released && mebibytes && rest);
+  std::printf(
+      "the dead process's 8 GiB of its own were free %s us after its death was known\n"
+      "half a second later %s MiB more were free; its peer had 1024 MiB of it mapped\n"
+      "these were free %s us after that peer's world was gone\n",
+      released->c_str(),
+      mebibytes->c_str(),
+      rest->c_str());
+  EXPECT_LT(std::stoll(*mebibytes),
+            static_cast<long long>((private_bytes + mapped_bytes / 2) >> 20));
+}
 
 }  // namespace
 }  // namespace muster::test

@@ -1,13 +1,12 @@
 // Gathers by NCCL: what the conformance suite does not say.
 #include "gpu/captured_graph.h"
 #include "gpu/gpu.h"
+#include "gpu/victim.h"
 #include "support/job.h"
 #include "support/role.h"
 
 #include <gtest/gtest.h>
 
-#include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <thread>
 
@@ -30,14 +29,6 @@ CommunicatorOptions by_nccl(std::string tag,
   CommunicatorOptions options = on_gpu(std::move(tag), timeout);
   options.transport = Transport::nccl;
   return options;
-}
-
-// Holds the stream up: what is enqueued behind does not begin before. `time` must live that long.
-void hold_up(const OwnStream& stream, std::chrono::milliseconds& time) {
-  const auto sleep = [](void* milliseconds) {
-    std::this_thread::sleep_for(*static_cast<std::chrono::milliseconds*>(milliseconds));
-  };
-  require_cuda(cudaLaunchHostFunc(stream.get(), sleep, &time));
 }
 
 TEST(NcclOnTheCpu, IsUnsupported) {
@@ -180,68 +171,19 @@ TEST_P(Nccl, AnotherChoiceOfTransportIsAMismatch) {
 
 INSTANTIATE_TEST_SUITE_P(On, Nccl, ::testing::Values(1, 2, 3));
 
-// Gathers until somebody is lost, tells when it learnt that, and goes on with those who are left.
-// The victim has promised its part, but its GPU does not come to it.
-void act_beside_a_victim(const std::string&) {
+const RegisteredRole beside_a_victim("beside a victim of NCCL's", [](const std::string& argument) {
   if (!have_gpu_for_nccl()) throw std::runtime_error("no GPU");
-  World world = World::join();
-  const int victim = world.size() - 1;
-  const OwnStream stream;
-  Group left = Group::range(world.size());
-  Gathering gathering(world, stream, 20000);
-  {
-    Communicator communicator(world, left, by_nccl("before"));
-    for (int round = 0; round < 3; ++round) {
-      gathering.fill(round);
-      gathering.enqueue(communicator);
-      gathering.expect(round);
-    }
-    std::chrono::milliseconds until_killed = patience;
-    if (world.rank() == victim) hold_up(stream, until_killed);
-    gathering.enqueue(communicator);
-    tell("ready");
-    stream.wait();
-    const auto freed = Clock::now();
-    const Error error = require_error(ErrorCode::peer_lost, "check", [&] { communicator.check(); });
-    require_peer(error, victim);
-    tell(std::to_string(freed.time_since_epoch().count()));
-    left = world.survivors(left);
-  }
-  Communicator communicator(world, left, by_nccl("after"));
-  const Buffer shard = world.allocate(5000, Device::cuda(0));
-  const Buffer full =
-      world.allocate(shard.size() * static_cast<std::size_t>(left.size()), Device::cuda(0));
-  communicator.all_gather({shard.data(), DataType::uint8, {5000}},
-                          {full.data(), DataType::uint8, {std::int64_t{5000} * left.size()}},
-                          0,
-                          stream.handle());
-  stream.wait();
-  communicator.check();
-  tell("went on");
-}
-const RegisteredRole beside_a_victim("beside a victim of NCCL's", act_beside_a_victim);
+  act_beside_a_victim(argument, by_nccl);
+});
 
 TEST(KillUnderNccl, FreesTheKernelsThatWaitAndTheOthersGoOn) {
   if (!have_gpu_for_nccl()) GTEST_SKIP() << "no GPU here";
-  constexpr int ranks = 3;
-  Job job(ranks, "beside a victim of NCCL's", "");
-  const auto deadline = Clock::now() + patience;
-  for (int r = 0; r < ranks; ++r) ASSERT_EQ(job[r].line(deadline), "ready") << "rank " << r;
-  std::this_thread::sleep_for(300ms);  // until the kernels wait
-  const auto killed = Clock::now();
-  job[ranks - 1].signal(SIGKILL);
-  for (int r = 0; r < ranks - 1; ++r) {
-    const auto line = job[r].line(deadline);
-    ASSERT_TRUE(line) << "rank " << r;
-    const Clock::time_point freed{Clock::duration(std::stoll(*line))};
-    const auto after = std::chrono::duration_cast<std::chrono::microseconds>(freed - killed);
-    std::printf("rank %d's kernel ended %lld us after the kill\n",
-                r,
-                static_cast<long long>(after.count()));
-    EXPECT_GE(after, 0us);
-    EXPECT_LE(after, 500ms);
-    EXPECT_EQ(job[r].line(deadline), "went on") << "rank " << r;
-  }
+  expect_freed_from_the_killed(3, "beside a victim of NCCL's", 500ms);
+}
+
+TEST(StopUnderNccl, IsATimeoutThatEndsTheKernelsAndTheOthersGoOn) {
+  if (!have_gpu_for_nccl()) GTEST_SKIP() << "no GPU here";
+  expect_freed_from_the_stopped(3, "beside a victim of NCCL's", 500ms);
 }
 
 // A machine without NCCL.
