@@ -1,5 +1,6 @@
 """`muster info`, --help and --version."""
 import json
+import os
 import unittest
 
 from command_line import MUSTER, CommandLineTest
@@ -17,6 +18,8 @@ class Info(CommandLineTest):
         devices = facts["gpu"].get("devices", [])
         self.assertEqual([len(row) for row in facts["gpu"].get("reaches", [])],
                          [len(devices)] * len(devices))
+        for part in ("gpu", "onnxruntime"):
+            self.assertIn(part, table)
         for text in (facts["version"], facts["cpu"]["model"], facts["cpu"]["simd"], "futex_waitv"):
             self.assertIn(text, table)
 
@@ -26,6 +29,35 @@ class Info(CommandLineTest):
         launcher = json.loads(result.stdout)["launcher"]
         self.assertEqual((launcher["MUSTER_RANK"], launcher["MUSTER_WORLD_SIZE"]), ("1", "2"))
         self.assertEqual(launcher["MUSTER_TOKEN"], "set")
+
+
+    def test_what_is_missing_is_none_and_says_why(self):
+        self.environment["MUSTER_NCCL"] = "/there/is/none.so"
+        self.environment["MUSTER_ONNXRUNTIME"] = "/there/is/none.so"
+        facts = json.loads(self.muster("info", "--json").stdout)
+        table = self.muster("info").stdout
+        if facts["gpu"]["built"]:
+            self.assertIsNone(facts["gpu"]["nccl"])
+            self.assertIn("/there/is/none.so", facts["gpu"]["nccl_trouble"])
+            self.assertRegex(table, r"nccl +none\n +nccl_trouble +/there/is/none")
+            if not facts["gpu"]["devices"]:
+                self.assertTrue(facts["gpu"]["driver_trouble"])
+                self.assertRegex(table, r"devices +none\n +reaches +none\n")
+        else:
+            self.assertRegex(table, r"gpu +built +no\n")
+        if facts["onnxruntime"]["built"]:
+            self.assertIsNone(facts["onnxruntime"]["version"])
+            self.assertIn("/there/is/none.so", facts["onnxruntime"]["version_trouble"])
+        else:
+            self.assertRegex(table, r"onnxruntime +built +no\n")
+
+    def test_mpi_is_there_or_was_not_built(self):
+        facts = json.loads(self.muster("info", "--json").stdout)
+        table = self.muster("info").stdout
+        if facts["mpi"] is None:
+            self.assertIn("built without MPI", table)
+        else:
+            self.assertEqual(facts["mpi"]["found"], os.access(facts["mpi"]["mpiexec"], os.X_OK))
 
 
 class Help(CommandLineTest):

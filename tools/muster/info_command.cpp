@@ -5,15 +5,21 @@
 #include "machine/gpu.h"
 #include "machine/kernel.h"
 #include "machine/memory.h"
+#include "machine/onnxruntime.h"
 #include "machine/processor.h"
 
 #include <fmt/format.h>
 #include <muster/muster.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <nlohmann/json.hpp>
 
 #include <cstdlib>
 #include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace muster::tool {
 namespace {
@@ -26,8 +32,7 @@ Json limit(__rlimit_resource resource) {
   return value.rlim_cur;
 }
 
-Json transports() {
-  const bool cuda = gpu_facts()["built"];
+Json transports(bool cuda) {
   return {{"shm", "built"},
           {"cuda", cuda ? "built" : "not built"},
           {"nccl", MUSTER_WITH_NCCL ? "built" : "not built"},
@@ -46,7 +51,9 @@ Json launcher() {
 Json mpi() {
   const auto installation = mpi_installation();
   if (!installation) return nullptr;
-  return {{"standard", installation->standard}, {"mpiexec", installation->mpiexec}};
+  return {{"standard", installation->standard},
+          {"mpiexec", installation->mpiexec},
+          {"found", ::access(installation->mpiexec.c_str(), X_OK) == 0}};
 }
 
 Json or_null(const std::optional<std::size_t>& value) {
@@ -54,11 +61,12 @@ Json or_null(const std::optional<std::size_t>& value) {
 }
 
 Json gather_facts() {
+  const Json gpu = gpu_facts();
   Json kernel = {{"release", kernel_release()}};
   for (const auto& [name, works] : kernel_features()) kernel[name] = works;
   return {
       {"version", MUSTER_VERSION},
-      {"transports", transports()},
+      {"transports", transports(gpu["built"])},
       {"cpu", {{"model", cpu_model()}, {"simd", simd_target()}}},
       {"cores",
        {{"online", online_cores()}, {"affinity", affinity_cores()}, {"usable", usable_cores()}}},
@@ -68,17 +76,55 @@ Json gather_facts() {
         {"control_group_limit", or_null(memory_limit())}}},
       {"limits", {{"open_files", limit(RLIMIT_NOFILE)}, {"locked_memory", limit(RLIMIT_MEMLOCK)}}},
       {"kernel", kernel},
-      {"gpu", gpu_facts()},
+      {"gpu", gpu},
       {"launcher", launcher()},
+      {"onnxruntime", onnxruntime_facts()},
       {"mpi", mpi()}};
+}
+
+std::string in_mebibytes(const Json& bytes) {
+  return fmt::format("{:.1f} MiB", bytes.get<double>() / (1 << 20));
 }
 
 std::string to_text(const std::string& section, const std::string& name, const Json& value) {
   const bool bytes = section == "memory" || name == "locked_memory";
   if (value.is_null()) return bytes || section == "limits" ? "unlimited" : "none";
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
-  if (bytes) return fmt::format("{:.1f} MiB", value.get<double>() / (1 << 20));
+  if (bytes) return in_mebibytes(value);
   return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+std::string list_of_devices(const Json& reached) {
+  std::string list;
+  for (std::size_t i = 0; i < reached.size(); ++i) {
+    if (reached[i].get<bool>()) list += fmt::format("{}cuda:{}", list.empty() ? "" : ", ", i);
+  }
+  return list;
+}
+
+// What lines a table has for a fact: {name, text}. Most have one, devices one each.
+std::vector<std::pair<std::string, std::string>> lines_of(const std::string& section,
+                                                          const std::string& name,
+                                                          const Json& value) {
+  if (section != "gpu" || !value.is_array()) return {{name, to_text(section, name, value)}};
+  if (value.empty()) return {{name, "none"}};
+  std::vector<std::pair<std::string, std::string>> lines;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    const Json& entry = value[i];
+    if (name == "reaches") {
+      lines.emplace_back(fmt::format("cuda:{} reaches", i), list_of_devices(entry));
+    } else if (entry.is_null()) {
+      lines.emplace_back(fmt::format("cuda:{}", i), "does not answer");
+    } else {
+      lines.emplace_back(fmt::format("cuda:{}", i),
+                         fmt::format("{}, compute capability {}, {} multiprocessors, {}",
+                                     entry["name"].get<std::string>(),
+                                     entry["compute_capability"].get<std::string>(),
+                                     entry["multiprocessors"].get<int>(),
+                                     in_mebibytes(entry["memory_bytes"])));
+    }
+  }
+  return lines;
 }
 
 void print_table(const Json& facts) {
@@ -93,8 +139,10 @@ void print_table(const Json& facts) {
     if (!value.is_object()) continue;
     std::string heading = section;
     for (const auto& [name, entry] : value.items()) {
-      fmt::print("{:<12} {:<20} {}\n", heading, name, to_text(section, name, entry));
-      heading.clear();
+      for (const auto& [label, text] : lines_of(section, name, entry)) {
+        fmt::print("{:<12} {:<20} {}\n", heading, label, text);
+        heading.clear();
+      }
     }
   }
 }

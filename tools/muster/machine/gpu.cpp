@@ -1,5 +1,7 @@
 #include "machine/gpu.h"
 
+#include "machine/nccl_file.h"
+
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <fmt/format.h>
@@ -9,20 +11,31 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json driver_version() {
+void add_driver(Json& facts, cudaError_t trouble) {
   int version = 0;
-  if (cudaDriverGetVersion(&version) != cudaSuccess || version == 0) return nullptr;
-  return fmt::format("CUDA {}.{}", version / 1000, version % 1000 / 10);
+  if (cudaDriverGetVersion(&version) == cudaSuccess && version != 0) {
+    facts["driver"] = fmt::format("CUDA {}.{}", version / 1000, version % 1000 / 10);
+  } else {
+    facts["driver"] = nullptr;
+  }
+  if (trouble != cudaSuccess) facts["driver_trouble"] = cudaGetErrorString(trouble);
 }
 
-// As ncclGetVersion(int*) says, of the library that a program would get.
-Json nccl_version() {
-  void* library = ::dlopen("libnccl.so.2", RTLD_LAZY | RTLD_LOCAL);
-  if (library == nullptr) return nullptr;
+// As ncclGetVersion(int*) says.
+void add_nccl(Json& facts) {
+  facts["nccl"] = nullptr;
+  void* library = ::dlopen(nccl_file(), RTLD_LAZY | RTLD_LOCAL);
+  if (library == nullptr) {
+    facts["nccl_trouble"] = ::dlerror();
+    return;
+  }
   const auto ask = reinterpret_cast<int (*)(int*)>(::dlsym(library, "ncclGetVersion"));
   int version = 0;
-  if (ask == nullptr || ask(&version) != 0) return nullptr;
-  return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+  if (ask == nullptr || ask(&version) != 0) {
+    facts["nccl_trouble"] = fmt::format("{} does not tell its version", nccl_file());
+    return;
+  }
+  facts["nccl"] = fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
 Json device_facts(int ordinal) {
@@ -53,15 +66,16 @@ Json reachability(int count) {
 
 Json gpu_facts() {
   int count = 0;
-  if (cudaGetDeviceCount(&count) != cudaSuccess) count = 0;
+  const cudaError_t trouble = cudaGetDeviceCount(&count);
+  if (trouble != cudaSuccess) count = 0;
   cudaGetLastError();
-  Json devices = Json::array();
-  for (int i = 0; i < count; ++i) devices.push_back(device_facts(i));
-  return {{"built", true},
-          {"driver", driver_version()},
-          {"nccl", nccl_version()},
-          {"devices", devices},
-          {"reaches", reachability(count)}};
+  Json facts = {{"built", true}};
+  add_driver(facts, trouble);
+  add_nccl(facts);
+  facts["devices"] = Json::array();
+  for (int i = 0; i < count; ++i) facts["devices"].push_back(device_facts(i));
+  facts["reaches"] = reachability(count);
+  return facts;
 }
 
 }  // namespace muster::tool

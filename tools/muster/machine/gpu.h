@@ -6,7 +6,7 @@
 namespace muster::tool {
 
 // For `muster info`: {"built": false} in a build without CUDA; else the driver's and NCCL's
-// versions (null: none), the devices, and which can reach which.
+// versions, or null and why there is none (…_trouble), the devices, and which can reach which.
 nlohmann::ordered_json gpu_facts();
 
 }  // namespace muster::tool

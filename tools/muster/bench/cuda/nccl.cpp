@@ -3,6 +3,7 @@
 #include "bench/cuda/nccl_library.h"
 #include "bench/cuda/nccl_window.h"
 #include "exit_status.h"
+#include "machine/nccl_file.h"
 
 #include <fmt/format.h>
 
@@ -43,7 +44,7 @@ Nccl::Nccl(const GpuRank& rank) {
     communicator_ = std::move(communicator);
     note_ = "NCCL " + version_of(*nccl);
   } else if (nccl == nullptr) {
-    note_ = "left out: nccl: there is no libnccl.so.2 here";
+    note_ = fmt::format("left out: nccl: there is no {} here", nccl_file());
   } else {
     note_ = fmt::format(
         "left out: nccl: NCCL {} does not take these ranks ({}); below 2.30 it "

@@ -1,5 +1,7 @@
 #include "bench/cuda/nccl_library.h"
 
+#include "machine/nccl_file.h"
+
 #include <dlfcn.h>
 
 #include <memory>
@@ -27,7 +29,7 @@ void look_up_windows(void* handle, NcclLibrary& nccl) {
 }
 
 std::unique_ptr<const NcclLibrary> load() {
-  void* handle = ::dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
+  void* handle = ::dlopen(nccl_file(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) return nullptr;
   auto nccl = std::make_unique<NcclLibrary>();
   const bool complete = look_up(handle, "ncclGetVersion", nccl->version) &&
