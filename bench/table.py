@@ -17,6 +17,11 @@ NAMES = {
     "mpi+permute": "MPI + permute",
     "mpi+datatype": "MPI, derived datatype",
     "memcpy": "plain copies",
+    "nccl": "NCCL, dim 0 only",
+    "nccl symmetric": "NCCL's symmetric windows, dim 0 only",
+    "nccl+permute": "NCCL + permute",
+    "memcpy2d": "2-D copies",
+    "kernel": "a kernel that only moves",
 }
 
 

@@ -1,12 +1,16 @@
-"""What bench/plot.py and bench/table.py make of the bench's rows."""
+"""What bench/plot.py, bench/table.py and tools/gpu-test make of what was measured."""
 import json
 import os
+import pathlib
 import subprocess
 import sys
+import tempfile
 import unittest
 import xml.etree.ElementTree
 
-BENCH = os.path.join(os.path.dirname(__file__), "..", "..", "bench")
+ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
+BENCH = os.path.join(ROOT, "bench")
+TOOLS = os.path.join(ROOT, "tools")
 
 
 def row(impl, shape, dim, time, wrong=0):
@@ -44,6 +48,58 @@ class Scripts(unittest.TestCase):
         result = self.run_script("table.py", ROWS[1:2])
         self.assertEqual(result.returncode, 1)
         self.assertIn("no rows of muster", result.stderr)
+
+
+class GpuReport(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="muster-test-")
+        self.addCleanup(self.directory.cleanup)
+        self.folder = pathlib.Path(self.directory.name)
+
+    def report(self):
+        result = subprocess.run([sys.executable, os.path.join(TOOLS, "gpu_report.py"),
+                                 self.directory.name, "0123456789abcdef"],
+                                capture_output=True, text=True, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout, json.loads((self.folder / "report.json").read_text())
+
+    def step(self, name, status, log=""):
+        with open(self.folder / "steps.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": name, "status": status, "passed": 1, "seconds": 2.5,
+                                   "limit": 9}) + "\n")
+        (self.folder / f"{name}.log").write_text(log)
+
+    def test_names_what_failed_what_was_seen_and_what_was_not_run(self):
+        self.step("kills", 0, "rank 0's kernel ended after 229 us\n")
+        self.step("memcheck", 9, "[  FAILED  ] On/A.B/threads_2, where GetParam() = 2 (3 ms)\n"
+                                 "========= ERROR SUMMARY: 2 errors\n")
+        (self.folder / "not-run.txt").write_text("not run: two GPUs\n")
+        text, report = self.report()
+        self.assertRegex(text, r"kills +ok +1 tests passed +2\.5 s of 9\n.*ended after 229 us")
+        self.assertRegex(text, r"memcheck +status 9.*\n +failed: On/A\.B/threads_2\n.*2 errors")
+        self.assertIn("not run: two GPUs\n", text)
+        self.assertEqual(report["steps"][1]["failed"], ["On/A.B/threads_2"])
+        self.assertEqual(report["not_run"], ["two GPUs"])
+        self.assertEqual(report["commit"], "0123456789abcdef")
+
+    def test_holds_the_measurements_against_the_targets(self):
+        small = [row("muster", [1024], 0, 2.9), row("nccl", [1024], 0, 6.0)]
+        inner = [row("muster", [8, 128], 1, 4.0), row("nccl+permute", [8, 128], 1, 8.0, wrong=3)]
+        for name, rows in (("2-1024", small), ("2-8x128", inner)):
+            (self.folder / f"bench-{name}.jsonl").write_text(
+                "".join(json.dumps(r) + "\n" for r in rows))
+        text, report = self.report()
+        self.assertIn("1 KiB a rank: at most 3.0 us: 2.90 to 4.00: NOT MET", text)
+        self.assertIn("up to 64 KiB: at most 1/2.2 of NCCL + permute: 0.50: NOT MET", text)
+        self.assertIn("above: at most 1/2.7 of NCCL + permute: not measured", text)
+        self.assertIn("| [1024] | 0 | 1024 | 2.90 | 6.00 (0.48) | – |", text)
+        self.assertIn("wrong bytes in all measurements: 3", text)
+        self.assertEqual(len(report["bench"]), 4)
+
+    def test_a_run_that_left_nothing_has_a_report_too(self):
+        text, report = self.report()
+        self.assertIn("muster 0123456789", text)
+        self.assertEqual((report["steps"], report["bench"]), ([], []))
 
 
 if __name__ == "__main__":

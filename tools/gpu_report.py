@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Makes the report of a run of tools/gpu-test out of what it left in its folder.
+
+  gpu_report.py OUT_DIR COMMIT
+
+Writes OUT_DIR/report.json and prints the text.
+"""
+import datetime
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+KIB, MIB = 1 << 10, 1 << 20
+WORTH_SEEING = re.compile(
+    r"kernel ended after|dead process's|more were free|these were free|ERROR SUMMARY|left out")
+
+
+def lines_of(path):
+    return path.read_text(errors="replace").splitlines() if path.exists() else []
+
+
+def json_lines(path):
+    return [json.loads(line) for line in lines_of(path) if line.startswith("{")]
+
+
+def ask(*command):
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
+
+
+def failures_of(log):
+    return [match[1] for line in lines_of(log)
+            if (match := re.match(r"\[  FAILED  \] (\S+?),? .*\(\d+ ms\)$", line))]
+
+
+def collect(folder, commit):
+    steps = json_lines(folder / "steps.jsonl")
+    for step in steps:
+        log = folder / f"{step['step']}.log"
+        step["failed"] = failures_of(log)
+        step["seen"] = list(dict.fromkeys(line for line in lines_of(log) if WORTH_SEEING.search(line)))
+    rows = [{"step": path.stem.removeprefix("bench-"), **row}
+            for path in sorted(folder.glob("bench-*.jsonl")) for row in json_lines(path)]
+    info = folder / "info.json"
+    return {
+        "commit": commit,
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%F %H:%M UTC"),
+        "gpus": ask("nvidia-smi", "--query-gpu=name,driver_version,memory.total",
+                    "--format=csv,noheader").splitlines(),
+        "info": json.loads(info.read_text()) if info.exists() else {},
+        "steps": steps,
+        "not_run": [line.removeprefix("not run: ") for line in lines_of(folder / "not-run.txt")],
+        "bench": rows,
+    }
+
+
+class Bench:
+    """muster's rows of 2 ranks as threads, and others' rows of the same gather."""
+
+    def __init__(self, rows):
+        self.of = {}
+        for row in rows:
+            if row["step"].startswith("2-"):
+                key = (json.dumps(row["shape"]), row["dim"])
+                self.of.setdefault(key, {})[row["impl"]] = row
+
+    def gathers(self, least, most=1 << 60, dim=None):
+        for (_, of_dim), rows in self.of.items():
+            bytes_per_rank = rows["muster"]["bytes_per_rank"]
+            if least <= bytes_per_rank <= most and dim in (None, of_dim):
+                yield rows
+
+    def times(self, *where, **more):
+        return [rows["muster"]["time_us_median"] for rows in self.gathers(*where, **more)]
+
+    def rates(self, *where, **more):
+        return [rows["muster"]["busbw_gbs"] for rows in self.gathers(*where, **more)]
+
+    def shares(self, impl, *where, **more):
+        """muster's time divided by the other's."""
+        return [rows["muster"]["time_us_median"] / rows[impl]["time_us_median"]
+                for rows in self.gathers(*where, **more) if impl in rows]
+
+
+def targets(bench, gpus):
+    """(target, measured values, the most or least that is allowed, sign)."""
+    if gpus > 1:
+        yield "1 KiB a rank: at most 2.5 us", bench.times(KIB, KIB), 2.5, 1
+        yield "64 KiB: at most 3.1 us", bench.times(64 * KIB, 64 * KIB), 3.1, 1
+        yield "256 MiB: at least 355 GB/s a direction", bench.rates(256 * MIB), 355, -1
+        yield ("32 MiB: at most 1/2.2 of NCCL + permute",
+               bench.shares("nccl+permute", 32 * MIB, 32 * MIB), 1 / 2.2, 1)
+        yield ("32 MiB: at most 1/1.35 of NCCL, dimension 0",
+               bench.shares("nccl", 32 * MIB, 32 * MIB), 1 / 1.35, 1)
+        return
+    yield "1 KiB a rank: at most 3.0 us", bench.times(KIB, KIB), 3.0, 1
+    yield ("up to 64 KiB: at most 1/2.2 of NCCL + permute",
+           bench.shares("nccl+permute", 0, 64 * KIB), 1 / 2.2, 1)
+    yield ("above: at most 1/2.7 of NCCL + permute",
+           bench.shares("nccl+permute", 64 * KIB + 1), 1 / 2.7, 1)
+    yield "from 4 MiB: less than 2-D copies", bench.shares("memcpy2d", 4 * MIB), 1, 1
+    yield ("from 32 MiB: at most 1.05 of a kernel that only moves",
+           bench.shares("kernel", 32 * MIB), 1.05, 1)
+
+
+def verdict(values, bound, sign):
+    if not values:
+        return "not measured"
+    worst = sign * max(sign * value for value in values)
+    best = sign * min(sign * value for value in values)
+    text = f"{best:.2f}" if len(values) == 1 else f"{best:.2f} to {worst:.2f}"
+    return f"{text}: {'met' if sign * worst <= sign * bound else 'NOT MET'}"
+
+
+def table(rows):
+    """bench/table.py's, of what was measured side by side."""
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    return subprocess.run([sys.executable, str(HERE.parent / "bench" / "table.py")], input=text,
+                          capture_output=True, text=True, check=False).stdout.splitlines()
+
+
+def text_of(report):
+    driver = report["info"].get("gpu", {})
+    yield f"muster {report['commit'][:10]}, {report['date']}"
+    yield from report["gpus"]
+    yield f"driver {driver.get('driver')}, NCCL {driver.get('nccl')}"
+    yield ""
+    for step in report["steps"]:
+        yield (f"{step['step']:<26} {'ok' if step['status'] == 0 else 'status ' + str(step['status']):<10}"
+               f" {step['passed']:>3} tests passed {step['seconds']:>7.1f} s of {step['limit']}")
+        for name in step["failed"]:
+            yield f"  failed: {name}"
+        yield from (f"  {line}" for line in step["seen"])
+    yield f"{'in all':<26} {sum(step['seconds'] for step in report['steps']):>36.1f} s"
+    yield ""
+    yield from (f"not run: {text}" for text in report["not_run"])
+    two = [row for row in report["bench"] if row["step"].startswith("2-")]
+    if two:
+        yield "\n2 ranks as threads, graph replay, us a call (median; in brackets muster's share of it):"
+        yield from table(two)
+        yield ""
+        for name, values, bound, sign in targets(Bench(two), len(report["gpus"])):
+            yield f"{name}: {verdict(values, bound, sign)}"
+    others = [row for row in report["bench"] if not row["step"].startswith("2-")]
+    for row in others:
+        yield (f"{row['step']}: {row['ranks']} x {row['shape']}, dim {row['dim']}, {row['impl']} "
+               f"{row['placement']}: {row['time_us_median']:.2f} us, p99 {row['time_us_p99']:.2f}, "
+               f"{row['busbw_gbs']:.1f} GB/s, {row['wrong']} wrong")
+    wrong = sum(row["wrong"] for row in report["bench"])
+    yield f"wrong bytes in all measurements: {wrong}"
+
+
+def main(folder, commit):
+    folder = pathlib.Path(folder)
+    report = collect(folder, commit)
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    print("\n".join(text_of(report)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
