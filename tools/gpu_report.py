@@ -15,7 +15,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 KIB, MIB = 1 << 10, 1 << 20
 WORTH_SEEING = re.compile(
-    r"kernel ended after|dead process's|more were free|these were free|ERROR SUMMARY|left out")
+    r"kernel ended after|dead process's|more were free|these were free|SUMMARY: |left out")
 
 
 def lines_of(path):
@@ -33,6 +33,13 @@ def ask(*command):
         return ""
 
 
+def info_of(path):
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):  # `muster info` failed
+        return {}
+
+
 def failures_of(log):
     return [match[1] for line in lines_of(log)
             if (match := re.match(r"\[  FAILED  \] (\S+?),? .*\(\d+ ms\)$", line))]
@@ -46,13 +53,12 @@ def collect(folder, commit):
         step["seen"] = list(dict.fromkeys(line for line in lines_of(log) if WORTH_SEEING.search(line)))
     rows = [{"step": path.stem.removeprefix("bench-"), **row}
             for path in sorted(folder.glob("bench-*.jsonl")) for row in json_lines(path)]
-    info = folder / "info.json"
     return {
         "commit": commit,
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%F %H:%M UTC"),
         "gpus": ask("nvidia-smi", "--query-gpu=name,driver_version,memory.total",
                     "--format=csv,noheader").splitlines(),
-        "info": json.loads(info.read_text()) if info.exists() else {},
+        "info": info_of(folder / "info.json"),
         "steps": steps,
         "not_run": [line.removeprefix("not run: ") for line in lines_of(folder / "not-run.txt")],
         "bench": rows,

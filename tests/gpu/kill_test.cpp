@@ -111,8 +111,8 @@ TEST(MemoryOfTheDead, StaysAsLongAsPeersMapIt) {
       released->c_str(),
       mebibytes->c_str(),
       rest->c_str());
-  EXPECT_LT(std::stoll(*mebibytes),
-            static_cast<long long>((private_bytes + mapped_bytes / 2) >> 20));
+  // Beside its own memory, what the process took for itself is free: its CUDA context.
+  EXPECT_LT(std::stoll(*mebibytes), static_cast<long long>((private_bytes + mapped_bytes) >> 20));
 }
 
 }  // namespace

@@ -96,6 +96,30 @@ class GpuReport(unittest.TestCase):
         self.assertIn("wrong bytes in all measurements: 3", text)
         self.assertEqual(len(report["bench"]), 4)
 
+    def test_a_run_of_programs_that_stand_in_is_a_report_and_a_status(self):
+        programs = self.folder / "bin"
+        programs.mkdir()
+        stand_in = ("#!/bin/sh\n"
+                    "case $0 in *gpu_test) echo '[  FAILED  ] A.B (1 ms)'; exit 1;; esac\n"
+                    "echo '[       OK ] C.D (1 ms)'\n")
+        for name in ("nvidia-smi", "gpu_test", "conformance_cuda_test", "compute-sanitizer",
+                     "muster"):
+            (programs / name).write_text(stand_in)
+            (programs / name).chmod(0o755)
+        (programs / "commit").write_text("0123456789abcdef\n")
+        result = subprocess.run(
+            [os.path.join(TOOLS, "gpu-test"), "--no-build", programs, self.folder / "out"],
+            env=dict(os.environ, PATH=f"{programs}:{os.environ['PATH']}"),
+            capture_output=True, text=True, check=False)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        text = (self.folder / "out" / "report.txt").read_text()
+        self.assertRegex(text, r"failures +status 1.*\n +failed: A\.B\n")
+        self.assertRegex(text, r"processes-4 +ok +1 tests passed")
+        self.assertRegex(text, r"bench-plain +ok")
+        self.assertIn("not run: all of NCCL: muster was built without its header", text)
+        self.assertIn("not run: anything between two GPUs: there is one", text)
+        self.assertTrue((self.folder / "out" / "report.json").exists())
+
     def test_a_run_that_left_nothing_has_a_report_too(self):
         text, report = self.report()
         self.assertIn("muster 0123456789", text)
