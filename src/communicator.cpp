@@ -193,7 +193,8 @@ class Communicator::Implementation {
         claim_(*state_,
                {world::Topic::communicator, checked_group(std::move(group)), options_.tag},
                world::Clock::now()),
-        position_(*this->group().position(state_->rank())) {
+        position_(*this->group().position(state_->rank())),
+        holds_(*state_) {
     if (!claim_.owns()) {
       throw Error(
           ErrorCode::invalid_argument,
@@ -254,43 +255,50 @@ class Communicator::Implementation {
     const auto deadline = world::deadline_after(options_.timeout);
     for (const Transport candidate : candidates) {
       channel_.reset();
+      holds_.release();
       channel_ = transport::open_channel(candidate, state_, group(), options_);
-      if (candidate == candidates.back()) return meet(deadline);
-      bool connected = true;
-      try {
-        meet(deadline);
-      } catch (const Error& error) {
-        if (error.code() != ErrorCode::unsupported) throw;
-        connected = false;
-      }
-      if (all(connected, deadline)) return;
+      if (meet(deadline, candidate == candidates.back())) return;
     }
   }
 
   // Finds the other members, each of which brings its kind of device, its choice of transport and
-  // its channel's introduction. Throws unsupported only where the members have met.
-  void meet(world::Deadline deadline) {
+  // its channel's introduction. Returns whether the channel connects them all; for the last channel
+  // that there is throws unsupported if not.
+  bool meet(world::Deadline deadline, bool last) {
     std::vector<std::byte> body{static_cast<std::byte>(options_.device.kind()),
                                 static_cast<std::byte>(options_.transport)};
     const std::vector<std::byte> choices = body;
     const auto introduction = channel_->introduction();
     body.insert(body.end(), introduction.begin(), introduction.end());
     world::Meeting meeting(*state_, claim_.subject(), body, deadline, operation_);
-    auto bodies = meeting.gather();
-    for (int i = 0; i < group().size(); ++i) {
-      auto& theirs = bodies[static_cast<std::size_t>(i)];
-      require_same_choices(i, choices, theirs);
-      theirs.erase(theirs.begin(), theirs.begin() + static_cast<std::ptrdiff_t>(choices.size()));
-    }
-    std::optional<Error> unsupported;
     try {
-      channel_->connect(bodies);
+      auto bodies = meeting.gather(holds_);
+      for (int i = 0; i < group().size(); ++i) {
+        auto& theirs = bodies[static_cast<std::size_t>(i)];
+        require_same_choices(i, choices, theirs);
+        theirs.erase(theirs.begin(), theirs.begin() + static_cast<std::ptrdiff_t>(choices.size()));
+      }
+      const auto unsupported = connect_channel(bodies);
+      meeting.confirm();
+      if (last && unsupported) throw Error(*unsupported);
+      if (last || all(!unsupported, deadline)) return true;
+    } catch (...) {
+      channel_->abandon(meeting.withdraw());
+      throw;
+    }
+    channel_->abandon(meeting.withdraw());
+    return false;
+  }
+
+  // Returns why the channel cannot serve these members, which all must hear of.
+  std::optional<Error> connect_channel(std::span<const std::vector<std::byte>> introductions) {
+    try {
+      channel_->connect(introductions);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::unsupported) throw;
-      unsupported = error;
+      return error;
     }
-    meeting.confirm();
-    if (unsupported) throw Error(*unsupported);
+    return std::nullopt;
   }
 
   void require_same_choices(int i,
@@ -314,7 +322,8 @@ class Communicator::Implementation {
   bool all(bool holds, world::Deadline deadline) {
     const std::byte mine{holds};
     world::Meeting meeting(*state_, claim_.subject(), std::span(&mine, 1), deadline, operation_);
-    const auto answers = meeting.gather();
+    world::Holds none_written(*state_);
+    const auto answers = meeting.gather(none_written);
     meeting.confirm();
     return std::ranges::all_of(answers, [](const auto& answer) {
       return answer.size() == 1 && answer.front() == std::byte{true};
@@ -326,6 +335,7 @@ class Communicator::Implementation {
   const std::shared_ptr<world::State> state_;
   const world::Claim claim_;
   const int position_;
+  world::Holds holds_;  // on what the channel writes to: goes after it
   std::unique_ptr<transport::Channel> channel_;
   PreparedViews prepared_;
 };

@@ -77,7 +77,8 @@ std::vector<std::vector<std::byte>> World::exchange(const Group& group,
         ErrorCode::timeout, operation + ": another thread of this rank is still in it", rank());
   }
   world::Meeting meeting(*state_, claim.subject(), bytes, deadline, operation);
-  auto blobs = meeting.gather();
+  world::Holds holds(*state_);
+  auto blobs = meeting.gather(holds);
   meeting.confirm();
   return blobs;
 }

@@ -53,6 +53,11 @@ class Channel {
   virtual std::vector<std::byte> introduction() const = 0;
   virtual void connect(std::span<const std::vector<std::byte>> introductions) = 0;
 
+  // The members have not become a communicator, whether or not this one could connect; destruction
+  // follows. What the introduction tells of stays out of use while `hold` has a holder: a member
+  // that has read it and could act on it.
+  virtual void abandon(std::shared_ptr<const world::Hold> hold) noexcept = 0;
+
   // Takes what the next gathers are to do. Layers gather the same tensors call after call, so that
   // whatever follows from the arguments alone is worked out here. Sends nothing.
   virtual void prepare(const Gather& gather) = 0;

@@ -117,8 +117,9 @@ Range Arena::allocate(std::size_t bytes, bool zeroed) {
 }
 
 // Without memory for a note of it the range is lost, which harms nobody.
-void Arena::free(Range range) noexcept try {
+void Arena::free(Range range, std::shared_ptr<const Hold> hold) noexcept try {
   std::lock_guard lock(mutex_);
+  if (hold && hold->holder()) note_held(range, std::move(hold));
   const bool held = std::any_of(quarantined_.begin(),
                                 quarantined_.end(),
                                 [&](const Quarantined& q) { return q.range.overlaps(range); });
@@ -170,6 +171,10 @@ void Arena::decommit_idle() {
 
 void Arena::quarantine(Range range, std::shared_ptr<const Hold> hold) {
   std::lock_guard lock(mutex_);
+  note_held(range, std::move(hold));
+}
+
+void Arena::note_held(Range range, std::shared_ptr<const Hold> hold) {
   quarantined_.push_back({range, std::move(hold)});
   quarantined_count_.store(quarantined_.size(), std::memory_order_release);
 }

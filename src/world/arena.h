@@ -66,8 +66,9 @@ class Arena {
   // Carves `bytes`; contents unspecified unless `zeroed`. Throws out_of_memory.
   Range allocate(std::size_t bytes, bool zeroed = false);
 
-  // Gives a range back. What is held stays out of use until its holders are gone.
-  void free(Range range) noexcept;
+  // Gives a range back. What is held, also by `hold` if there is one, stays out of use until its
+  // holders are gone.
+  void free(Range range, std::shared_ptr<const Hold> hold = nullptr) noexcept;
 
   // Keeps a range out of use while `hold` has a holder.
   void quarantine(Range range, std::shared_ptr<const Hold> hold);
@@ -107,6 +108,7 @@ class Arena {
   FreeRanges::iterator find_free(std::size_t bytes);
   void insert_free(Range range, bool committed);
   void decommit_idle();
+  void note_held(Range range, std::shared_ptr<const Hold> hold);
   void sweep();
 
   std::byte* const base_;

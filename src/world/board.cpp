@@ -65,11 +65,10 @@ std::optional<Post> decode(std::span<const std::byte> content) {
   std::string tag(tag_bytes, '\0');
   take(tag.data(), tag_bytes);
   try {
-    return Post{.id = 0,
-                .phase = Phase::waiting,
-                .subject = {static_cast<Topic>(topic), Group(std::move(ranks)), std::move(tag)},
-                .body = {content.begin(), content.end()},
-                .seen = {}};
+    Post post;
+    post.subject = {static_cast<Topic>(topic), Group(std::move(ranks)), std::move(tag)};
+    post.body.assign(content.begin(), content.end());
+    return post;
   } catch (const Error&) {
     return std::nullopt;  // not a group
   }
@@ -106,6 +105,21 @@ std::size_t seen_bytes(std::size_t members) {
   return words_for(members * sizeof(SeenWord)) * sizeof(Word);
 }
 
+// A word of BoardEntry::held: whose post it is of above, the bits of those who hold it below.
+std::uint64_t held_word(std::uint32_t id, std::uint32_t bits) {
+  return std::uint64_t{id} << 32 | bits;
+}
+std::uint32_t id_of(std::uint64_t held) {
+  return static_cast<std::uint32_t>(held >> 32);
+}
+std::uint32_t bit_of(int position) {
+  return 1U << (static_cast<std::size_t>(position) % BoardEntry::held_a_word);
+}
+template <typename Entry>
+auto& held_of(Entry& entry, int position) {
+  return entry.held[static_cast<std::size_t>(position) / BoardEntry::held_a_word];
+}
+
 }  // namespace
 
 std::uint64_t Subject::key() const noexcept {
@@ -134,7 +148,8 @@ void BoardReader::wake() noexcept {
   futex_wake_all(board_.generation);
 }
 
-std::optional<Post> BoardReader::read(const BoardEntry& entry) const {
+std::optional<Post> BoardReader::read(std::size_t index) const {
+  const BoardEntry& entry = board_.entries[index];
   const std::uint32_t id = entry.id.load(std::memory_order_acquire);
   if (id == 0) return std::nullopt;
   const std::size_t offset = entry.offset.load(std::memory_order_relaxed);
@@ -157,28 +172,35 @@ std::optional<Post> BoardReader::read(const BoardEntry& entry) const {
   auto post = decode(content);
   if (!post || post->subject.group.size() != static_cast<int>(members)) return std::nullopt;
   post->id = id;
+  post->entry = index;
   post->phase = phase;
   post->seen = std::move(seen);
   return post;
 }
 
-template <typename Wanted>
-std::optional<Post> BoardReader::find_if(const Subject& subject, Wanted wanted) const {
+std::vector<Post> BoardReader::find_all(const Subject& subject) const {
   const std::uint64_t key = subject.key();
-  for (const BoardEntry& entry : used_entries()) {
-    if (entry.key.load(std::memory_order_acquire) != key) continue;
-    auto post = read(entry);
-    if (post && post->subject == subject && wanted(*post)) return post;
+  const auto entries = used_entries();
+  std::vector<Post> posts;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (entries[i].key.load(std::memory_order_acquire) != key) continue;
+    auto post = read(i);
+    if (post && post->subject == subject) posts.push_back(std::move(*post));
+  }
+  return posts;
+}
+
+std::optional<Post> BoardReader::find(const Subject& subject) const {
+  for (Post& post : find_all(subject)) {
+    if (post.phase != Phase::failed) return std::move(post);
   }
   return std::nullopt;
 }
 
-std::optional<Post> BoardReader::find(const Subject& subject) const {
-  return find_if(subject, [](const Post& post) { return post.phase != Phase::failed; });
-}
-
 std::optional<Post> BoardReader::find_any(const Subject& subject) const {
-  return find_if(subject, [](const Post&) { return true; });
+  auto posts = find_all(subject);
+  if (posts.empty()) return std::nullopt;
+  return std::move(posts.front());
 }
 
 std::span<const BoardEntry> BoardReader::used_entries() const noexcept {
@@ -188,20 +210,41 @@ std::span<const BoardEntry> BoardReader::used_entries() const noexcept {
 
 std::vector<Post> BoardReader::all() const {
   std::vector<Post> posts;
-  for (const BoardEntry& entry : used_entries()) {
-    if (auto post = read(entry)) posts.push_back(std::move(*post));
+  for (std::size_t i = 0; i < used_entries().size(); ++i) {
+    if (auto post = read(i)) posts.push_back(std::move(*post));
   }
   return posts;
 }
 
-std::optional<Phase> BoardReader::phase(const Subject& subject, std::uint32_t id) const {
-  const std::uint64_t key = subject.key();
-  for (const BoardEntry& entry : used_entries()) {
-    if (entry.key.load(std::memory_order_acquire) != key) continue;
-    const auto phase = static_cast<Phase>(entry.phase.load(std::memory_order_acquire));
-    if (entry.id.load(std::memory_order_acquire) == id) return phase;
+std::optional<Phase> BoardReader::phase(const PostName& post) const noexcept {
+  const BoardEntry& entry = board_.entries[post.entry];
+  const auto phase = static_cast<Phase>(entry.phase.load(std::memory_order_acquire));
+  if (entry.id.load(std::memory_order_acquire) != post.id) return std::nullopt;
+  return phase;
+}
+
+bool BoardReader::hold(const PostName& post, int position) noexcept {
+  auto& word = held_of(board_.entries[post.entry], position);
+  std::uint64_t held = word.load(std::memory_order_relaxed);
+  while (id_of(held) == post.id) {
+    if (word.compare_exchange_weak(held, held | bit_of(position))) return true;
   }
-  return std::nullopt;
+  return false;
+}
+
+// The word is another post's when the owner has taken its own down: it needs no word from here.
+void BoardReader::release(const PostName& post, int position) noexcept {
+  auto& word = held_of(board_.entries[post.entry], position);
+  std::uint64_t held = word.load(std::memory_order_relaxed);
+  while (id_of(held) == post.id || id_of(held) == ~post.id) {
+    const std::uint64_t without = held & ~std::uint64_t{bit_of(position)};
+    if (word.compare_exchange_weak(held, without)) return;
+  }
+}
+
+bool BoardReader::held(const PostName& post, int position) const noexcept {
+  const auto held = held_of(board_.entries[post.entry], position).load(std::memory_order_acquire);
+  return (id_of(held) == post.id || id_of(held) == ~post.id) && (held & bit_of(position)) != 0;
 }
 
 BoardEntry& BoardWriter::claim_entry() {
@@ -247,8 +290,13 @@ PinnedPost::PinnedPost(BoardWriter& writer, const Subject& subject, std::span<co
   entry_->offset.store(memory_.offset, std::memory_order_relaxed);
   entry_->members.store(static_cast<std::uint32_t>(members), std::memory_order_relaxed);
   entry_->bytes.store(static_cast<std::uint32_t>(content.size()), std::memory_order_relaxed);
+  for (auto& held : entry_->held) held.store(held_word(id_, 0), std::memory_order_relaxed);
   entry_->id.store(id_, std::memory_order_release);
   writer_.changed();
+}
+
+PostName PinnedPost::name() const noexcept {
+  return {id_, static_cast<std::size_t>(entry_ - writer_.board_.entries.data())};
 }
 
 PinnedPost::~PinnedPost() {
@@ -270,6 +318,15 @@ void PinnedPost::mark_seen(int position, std::uint32_t id) noexcept {
 void PinnedPost::set_phase(Phase phase) noexcept {
   entry_->phase.store(static_cast<std::uint32_t>(phase), std::memory_order_release);
   writer_.changed();
+}
+
+void PinnedPost::close() noexcept {
+  for (auto& word : entry_->held) {
+    std::uint64_t held = word.load(std::memory_order_relaxed);
+    while (!word.compare_exchange_weak(
+        held, held_word(~id_, static_cast<std::uint32_t>(held)), std::memory_order_seq_cst)) {
+    }
+  }
 }
 
 }  // namespace muster::world

@@ -41,9 +41,14 @@ struct SubjectHash {
   std::size_t operator()(const Subject& subject) const noexcept { return subject.key(); }
 };
 
-// A post as a reader copied it.
-struct Post {
+// Which post of a board, by the entry that it is in.
+struct PostName {
   std::uint32_t id = 0;
+  std::size_t entry = 0;
+};
+
+// A post as a reader copied it.
+struct Post : PostName {
   Phase phase = Phase::waiting;
   Subject subject;
   std::vector<std::byte> body;
@@ -61,16 +66,21 @@ class BoardReader {
 
   std::optional<Post> find(const Subject& subject) const;      // one that has not failed
   std::optional<Post> find_any(const Subject& subject) const;  // also one that has
+  std::vector<Post> find_all(const Subject& subject) const;
   std::vector<Post> all() const;
 
   // The phase of a post found before; nothing when it has been taken down since.
-  std::optional<Phase> phase(const Subject& subject, std::uint32_t id) const;
+  std::optional<Phase> phase(const PostName& post) const noexcept;
+
+  // Holds what a post found before tells of, as the member at `position`: its owner uses none of
+  // that for anything else until release(). False when the post is closed or has been taken down.
+  bool hold(const PostName& post, int position) noexcept;
+  void release(const PostName& post, int position) noexcept;
+  bool held(const PostName& post, int position) const noexcept;
 
  private:
-  std::optional<Post> read(const BoardEntry& entry) const;
+  std::optional<Post> read(std::size_t entry) const;
   std::span<const BoardEntry> used_entries() const noexcept;
-  template <typename Wanted>
-  std::optional<Post> find_if(const Subject& subject, Wanted wanted) const;
 
   Board& board_;
   const Mapping& arena_;
@@ -103,8 +113,11 @@ class PinnedPost {
   PinnedPost& operator=(const PinnedPost&) = delete;
 
   std::uint32_t id() const noexcept { return id_; }
+  PostName name() const noexcept;
   void mark_seen(int position, std::uint32_t id) noexcept;
   void set_phase(Phase phase) noexcept;
+
+  void close() noexcept;  // nobody holds it from now on who does not already
 
   // The post stays up for good: its rank leaves the world.
   void leave_up() noexcept { entry_ = nullptr; }

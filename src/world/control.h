@@ -24,14 +24,22 @@ constexpr std::uint32_t life_left = FUTEX_TID_MASK;  // the rank has left the wo
 
 // A notice that a rank has pinned up for others to read (see board.h). The post's memory lies in
 // the rank's arena: `members` words, then `bytes` of content, rounded up to 8-byte words.
+//
+// `held` has a bit for each member by position, 32 a word, that holds what the post tells of. Above
+// the bits stands the post's id, or its complement once the post is closed: others then hold no
+// more. All in one word, so that a member's bit and the closing come one after the other.
 struct BoardEntry {
+  static constexpr std::size_t held_a_word = 32;
+
   std::atomic<std::uint64_t> key;      // hash of what the post is about
   std::atomic<std::uint32_t> id;       // 0: the entry is free
   std::atomic<std::uint32_t> phase;    // a Phase
   std::atomic<std::uint64_t> offset;   // of the post's memory
   std::atomic<std::uint32_t> members;  // group size
   std::atomic<std::uint32_t> bytes;    // of the content
+  std::array<std::atomic<std::uint64_t>, World::max_size / held_a_word> held;
 };
+static_assert(sizeof(BoardEntry) == 64);
 
 struct Board {
   static constexpr std::size_t capacity = 1024;

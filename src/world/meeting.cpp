@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -23,6 +24,44 @@ constexpr auto mismatch_grace = std::chrono::milliseconds(100);
 
 }  // namespace
 
+// Held by the members that hold this rank's post, which must be closed. Once nobody does, nobody
+// ever does again, and the post may be taken down. Kept by the arena, as PeersHold is.
+class PostHold : public Hold {
+ public:
+  PostHold(State& state, const Group& group)
+      : liveness_(state.liveness()),
+        group_(group),
+        self_(state.rank()),
+        board_(state.board_of(state.rank())) {}
+
+  void set_post(PostName post) noexcept { post_ = post; }
+
+  std::optional<int> holder() const noexcept override {
+    if (released_.load(std::memory_order_acquire)) return std::nullopt;
+    for (int i = 0; i < group_.size(); ++i) {
+      const bool holds = group_[i] != self_ && board_.held(post_, i);
+      if (holds && !liveness_.lost(group_[i])) return group_[i];
+    }
+    released_.store(true, std::memory_order_release);
+    return std::nullopt;
+  }
+
+ private:
+  const Liveness& liveness_;
+  const Group group_;
+  const int self_;
+  const BoardReader board_;
+  PostName post_;
+  mutable std::atomic<bool> released_ = false;
+};
+
+void Holds::release() noexcept {
+  if (state_.in_own_process()) {
+    for (const Held& held : held_) state_.board_of(held.rank).release(held.post, held.position);
+  }
+  held_.clear();
+}
+
 Meeting::Meeting(State& state,
                  Subject subject,
                  std::span<const std::byte> body,
@@ -33,24 +72,32 @@ Meeting::Meeting(State& state,
       deadline_(deadline),
       operation_(std::move(operation)),
       self_(*subject_.group.position(state.rank())),
-      posts_(static_cast<std::size_t>(subject_.group.size())) {
-  state_.linger(nullptr);  // takes down what has lingered long enough
-  pinned_ = std::make_unique<PinnedPost>(state_.board(), subject_, body);
+      posts_(static_cast<std::size_t>(subject_.group.size())),
+      hold_(std::make_shared<PostHold>(state_, subject_.group)) {
+  state_.take_down_lingering();
   post_of(self_).body.assign(body.begin(), body.end());
   state_.liveness().add(*this);
+  try {
+    pinned_.emplace_back(state_.board(), subject_, body);
+  } catch (...) {
+    state_.liveness().remove(*this);
+    throw;
+  }
+  // Nothing may fail from here on: members can hold the post.
+  hold_->set_post(own_post().name());
 }
 
 Meeting::~Meeting() {
   state_.liveness().remove(*this);
-  if (confirmed_) return;
-  pinned_->set_phase(Phase::failed);
-  state_.linger(std::move(pinned_));
+  if (confirmed_ && !withdrawn_) return;
+  pinned_.front().hold = withdraw();
+  state_.linger(pinned_);
 }
 
-std::vector<std::vector<std::byte>> Meeting::gather() {
+std::vector<std::vector<std::byte>> Meeting::gather(Holds& holds) {
   wait_for_all([&](int i) { return find(i); });
-  for_each_peer([&](int i) { require_standing(i); });
-  pinned_->set_phase(Phase::complete);
+  hold_all(holds);
+  own_post().set_phase(Phase::complete);
   gathered_ = true;
   std::vector<std::vector<std::byte>> bodies;
   for (Post& post : posts_) bodies.push_back(std::move(post.body));
@@ -60,6 +107,13 @@ std::vector<std::vector<std::byte>> Meeting::gather() {
 void Meeting::confirm() {
   wait_for_all([&](int i) { return has_gathered(i); });
   confirmed_ = true;
+}
+
+std::shared_ptr<const Hold> Meeting::withdraw() noexcept {
+  if (!confirmed_) own_post().set_phase(Phase::failed);
+  own_post().close();
+  withdrawn_ = true;
+  return hold_;
 }
 
 template <typename Function>
@@ -72,26 +126,38 @@ void Meeting::for_each_peer(Function function) {
 // Has this rank found member i's post for this meeting?
 bool Meeting::find(int i) {
   if (post_of(i).id != 0) return true;
-  auto post = board_of(i).find(subject_);
-  if (!post) return false;
-  const std::uint32_t saw = post->seen[static_cast<std::size_t>(self_)];
-  if (saw != 0 && saw != pinned_->id()) return false;  // it is meeting an earlier self of mine
-  pinned_->mark_seen(i, post->id);
-  post_of(i) = std::move(*post);
-  return true;
+  for (Post& post : board_of(i).find_all(subject_)) {
+    if (post.phase == Phase::failed) continue;
+    const std::uint32_t saw = post.seen[static_cast<std::size_t>(self_)];
+    if (saw != 0 && saw != own_post().id()) continue;  // it is meeting an earlier self of mine
+    own_post().mark_seen(i, post.id);
+    post_of(i) = std::move(post);
+    return true;
+  }
+  return false;
+}
+
+// From here on this rank may act on what the members' posts tell it: their owners know.
+void Meeting::hold_all(Holds& holds) {
+  holds.held_.reserve(static_cast<std::size_t>(subject_.group.size()));
+  for_each_peer([&](int i) {
+    if (!board_of(i).hold(post_of(i), self_)) throw_given_up(i);
+    holds.held_.push_back({subject_.group[i], post_of(i), self_});
+  });
 }
 
 // Until this rank has gathered, no member can have finished: a post that it found and that is no
 // longer up, or up as failed, is that of a member which gave up.
 void Meeting::require_standing(int i) {
   if (post_of(i).id == 0) return;
-  const auto phase = board_of(i).phase(subject_, post_of(i).id);
+  const auto phase = board_of(i).phase(post_of(i));
   if (!phase || phase == Phase::failed) throw_given_up(i);
 }
 
-// Has member i read every member's post? It has also if it took its own down in order.
+// Has member i read every member's post? It has also if it took its own down, which it does not
+// while this rank holds it unless the meeting went well.
 bool Meeting::has_gathered(int i) {
-  const auto phase = board_of(i).phase(subject_, post_of(i).id);
+  const auto phase = board_of(i).phase(post_of(i));
   if (phase == Phase::failed) throw_given_up(i);
   return phase != Phase::waiting;
 }

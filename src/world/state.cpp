@@ -65,7 +65,7 @@ State::State(int rank, int size, std::size_t arena_bytes)
 }
 
 State::~State() {
-  for (auto& [until, post] : lingering_) post->leave_up();
+  for (LingeringPost& lingering : lingering_) lingering.post.leave_up();
 }
 
 void State::connect(std::vector<std::shared_ptr<Mapping>> arenas,
@@ -189,14 +189,22 @@ void State::release(const Subject& subject) {
   claims_changed_.notify_all();
 }
 
-void State::linger(std::unique_ptr<PinnedPost> post) {
+void State::linger(std::list<LingeringPost>& post) noexcept {
+  post.front().until = Clock::now() + lingering_time;
+  take_down_lingering();
+  const std::lock_guard lock(lingering_mutex_);
+  lingering_.splice(lingering_.end(), post);
+}
+
+// The oldest first. What is held stays: its holders, who must still learn of the end, are members
+// of meetings that are under way, and so are few.
+void State::take_down_lingering() noexcept {
   const auto now = Clock::now();
-  std::lock_guard lock(lingering_mutex_);
-  while (!lingering_.empty() &&
-         (lingering_.front().first < now || lingering_.size() >= most_lingering)) {
-    lingering_.pop_front();
+  const std::lock_guard lock(lingering_mutex_);
+  for (auto it = lingering_.begin(); it != lingering_.end();) {
+    const bool due = it->until < now || lingering_.size() >= most_lingering;
+    it = due && !it->hold->holder() ? lingering_.erase(it) : std::next(it);
   }
-  if (post) lingering_.emplace_back(now + lingering_time, std::move(post));
 }
 
 std::uint32_t State::survivors_round(const Subject& subject) {

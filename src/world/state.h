@@ -14,10 +14,11 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -25,6 +26,17 @@
 #include <vector>
 
 namespace muster::world {
+
+// A post that stays up after its meeting: for a while, so that members who come late learn how the
+// meeting ended, and while anybody holds what it tells of.
+struct LingeringPost {
+  LingeringPost(BoardWriter& board, const Subject& subject, std::span<const std::byte> body)
+      : post(board, subject, body) {}
+
+  PinnedPost post;
+  Deadline until = {};
+  std::shared_ptr<const Hold> hold = nullptr;
+};
 
 class State {
  public:
@@ -78,8 +90,10 @@ class State {
   bool claim(const Subject& subject, Deadline deadline);
   void release(const Subject& subject);
 
-  // Keeps a failed post up for a while, so that members who come late learn of the failure.
-  void linger(std::unique_ptr<PinnedPost> post);
+  // Takes one post over from a list, without allocating.
+  void linger(std::list<LingeringPost>& post) noexcept;
+  // Takes down what has lingered long enough.
+  void take_down_lingering() noexcept;
 
   // The round of World::survivors that this rank took part in last, by subject.
   std::uint32_t survivors_round(const Subject& subject);
@@ -112,7 +126,7 @@ class State {
   std::unique_ptr<DeviceMemory> device_memory_;  // takes parcels in: goes before the watcher does
 
   std::mutex lingering_mutex_;
-  std::deque<std::pair<Deadline, std::unique_ptr<PinnedPost>>> lingering_;
+  std::list<LingeringPost> lingering_;
 
   std::mutex rounds_mutex_;
   std::unordered_map<Subject, std::uint32_t, SubjectHash> survivors_rounds_;

@@ -83,7 +83,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (post.seen.size() != static_cast<std::size_t>(post.subject.group.size())) std::abort();
     if (const auto found = reader.find_any(post.subject)) {
       if (found->subject != post.subject) std::abort();
-      if (!reader.phase(found->subject, found->id)) std::abort();
+      if (!reader.phase(*found)) std::abort();
     }
   }
   return 0;

@@ -97,12 +97,11 @@ class CudaChannel : public Channel, private world::Listener {
     if (failures_) {
       endpoint_.state->liveness().remove(*this);
       leave();
-      failures_->keep_from_peers(endpoint_.state->arena(), control_);
-      failures_->keep_from_peers(arena_, device_control_);
+      if (!held_) held_ = failures_->peers();
     }
     cudaEventDestroy(last_);
-    endpoint_.state->arena().free(control_);
-    arena_.free(device_control_);
+    endpoint_.state->arena().free(control_, held_);
+    arena_.free(device_control_, held_);
   }
 
   std::vector<std::byte> introduction() const override { return shm::to_bytes(own_introduction()); }
@@ -126,6 +125,10 @@ class CudaChannel : public Channel, private world::Listener {
     failures_.emplace(endpoint_);
     endpoint_.state->liveness().add(*this);
     tell_kernels();
+  }
+
+  void abandon(std::shared_ptr<const world::Hold> hold) noexcept override {
+    held_ = std::move(hold);
   }
 
   void prepare(const Gather& given) override {
@@ -426,7 +429,8 @@ class CudaChannel : public Channel, private world::Listener {
   const Pinned mapped_;
   const world::Range control_;
   world::Range device_control_;
-  cudaEvent_t last_ = nullptr;  // behind the last gather that was not captured
+  std::shared_ptr<const world::Hold> held_;  // by members that could write to this one's memory
+  cudaEvent_t last_ = nullptr;               // behind the last gather that was not captured
   int blocks_at_most_ = 1;
   std::optional<shm::Failures> failures_;  // once connected
 

@@ -113,12 +113,12 @@ class NcclChannel : public Channel, private world::Listener {
       watchdog_.reset();
       endpoint_.state->liveness().remove(*this);
       leave();
-      machinery_->failures.keep_from_peers(control_);
+      if (!held_) held_ = machinery_->failures.peers();
     }
     communicator_.reset();
     side_stream_.reset();
     cudaEventDestroy(last_);
-    endpoint_.state->arena().free(control_);
+    endpoint_.state->arena().free(control_, held_);
   }
 
   std::vector<std::byte> introduction() const override { return shm::to_bytes(introduction_); }
@@ -149,6 +149,10 @@ class NcclChannel : public Channel, private world::Listener {
       machinery_->failures.announce(error);
       throw;
     }
+  }
+
+  void abandon(std::shared_ptr<const world::Hold> hold) noexcept override {
+    held_ = std::move(hold);
   }
 
   void prepare(const Gather& given) override {
@@ -504,6 +508,7 @@ class NcclChannel : public Channel, private world::Listener {
   const cuda::Pinned mapped_;
   Scratch scratch_;
   const world::Range control_;
+  std::shared_ptr<const world::Hold> held_;  // by members that could write to this one's memory
   Introduction introduction_;
   cudaEvent_t last_ = nullptr;  // behind the last gather that was not captured
   std::optional<SideStream> side_stream_;

@@ -44,13 +44,10 @@ class ShmChannel : public Channel, private world::Listener {
     if (machinery_) {
       endpoint_.state->liveness().remove(*this);
       machinery_->failures.end();
-      machinery_->failures.keep_from_peers(control_);
-      if (const auto staging = machinery_->movement.staging().range()) {
-        machinery_->failures.keep_from_peers(*staging);
-        arena.free(*staging);
-      }
+      if (!held_) held_ = machinery_->failures.peers();
+      if (const auto staging = machinery_->movement.staging().range()) arena.free(*staging, held_);
     }
-    arena.free(control_);
+    arena.free(control_, held_);
   }
 
   std::vector<std::byte> introduction() const override {
@@ -72,6 +69,10 @@ class ShmChannel : public Channel, private world::Listener {
     });
     machinery_.emplace(endpoint_);
     endpoint_.state->liveness().add(*this);
+  }
+
+  void abandon(std::shared_ptr<const world::Hold> hold) noexcept override {
+    held_ = std::move(hold);
   }
 
   void prepare(const Gather& gather) override {
@@ -162,7 +163,8 @@ class ShmChannel : public Channel, private world::Listener {
 
   Endpoint endpoint_;
   const world::Range control_;
-  std::optional<Machinery> machinery_;  // once connected
+  std::shared_ptr<const world::Hold> held_;  // by members that could write to this one's memory
+  std::optional<Machinery> machinery_;       // once connected
   std::uint64_t calls_ = 0;
   std::optional<world::Range> output_;  // of the prepared gather, where it lies in the arena
   std::optional<world::Range> shard_;

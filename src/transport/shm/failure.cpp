@@ -147,6 +147,10 @@ void Failures::keep_from_peers(world::Arena& arena, world::Range range) {
   if (hold_->holder()) arena.quarantine(range, hold_);
 }
 
+std::shared_ptr<const world::Hold> Failures::peers() const noexcept {
+  return hold_;
+}
+
 // A member ends its side when it leaves, and when the communicator has failed.
 Error Failures::reason_of_end(int i) const {
   if (failed()) return recorded();

@@ -48,6 +48,9 @@ class Failures {
   void keep_from_peers(world::Range range) { keep_from_peers(endpoint_.state->arena(), range); }
   void keep_from_peers(world::Arena& arena, world::Range range);
 
+  // Held by the peers that have not ended their side.
+  std::shared_ptr<const world::Hold> peers() const noexcept;
+
   // Why member i ended its side: its failure, or that it left or died.
   Error reason_of_end(int i) const;
 

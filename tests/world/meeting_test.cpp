@@ -1,0 +1,174 @@
+// Members that give up on a meeting in the very instant in which others find them: what they had
+// offered is used for nothing else while those could still act on it.
+#include "world/meeting.h"
+
+#include "muster/error.h"
+#include "support/errors.h"
+#include "transport/transport.h"
+#include "world/deadline.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace muster::world {
+namespace {
+
+using namespace std::chrono_literals;
+
+const Subject subject{Topic::communicator, Group{0, 1}, "tag"};
+
+// One rank's attempt to make a communicator, step by step. Steps of two ranks can be taken in turn
+// by one thread where no step has to wait.
+class Attempt {
+ public:
+  explicit Attempt(std::shared_ptr<State> state)
+      : state_(std::move(state)),
+        holds_(std::make_unique<Holds>(*state_)),
+        channel_(transport::open_channel(Transport::shm, state_, subject.group, {})),
+        meeting_(std::make_unique<Meeting>(
+            *state_, subject, channel_->introduction(), deadline_after(0ms), "test")) {}
+
+  void gather() { introductions_ = meeting_->gather(*holds_); }
+  void connect() { channel_->connect(introductions_); }
+  void confirm() { meeting_->confirm(); }
+  // All but that the others' memory is held until the attempt is destroyed.
+  void give_up() {
+    channel_->abandon(meeting_->withdraw());
+    meeting_.reset();
+    channel_.reset();
+  }
+
+ private:
+  std::shared_ptr<State> state_;
+  std::unique_ptr<Holds> holds_;
+  std::unique_ptr<transport::Channel> channel_;
+  std::unique_ptr<Meeting> meeting_;
+  std::vector<std::vector<std::byte>> introductions_;
+};
+
+// Memory that was given out in place of what is free: all of the arena's beginning.
+class Canaries {
+ public:
+  explicit Canaries(Arena& arena) : arena_(arena) {
+    for (int i = 0; i < 256; ++i) {
+      ranges_.push_back(arena.allocate(128));
+      std::ranges::fill(bytes(ranges_.back()), canary);
+    }
+  }
+  ~Canaries() {
+    for (const Range& range : ranges_) arena_.free(range);
+  }
+  Canaries(const Canaries&) = delete;
+  Canaries& operator=(const Canaries&) = delete;
+
+  bool alive() const {
+    return std::ranges::all_of(ranges_, [&](const Range& range) {
+      return std::ranges::all_of(bytes(range), [](std::byte b) { return b == canary; });
+    });
+  }
+  std::size_t lowest() const {
+    return std::ranges::min(ranges_, {}, [](const Range& range) { return range.offset; }).offset;
+  }
+
+ private:
+  static constexpr std::byte canary{0xc5};
+  std::span<std::byte> bytes(const Range& range) const {
+    return {arena_.base() + range.offset, range.bytes};
+  }
+
+  Arena& arena_;
+  std::vector<Range> ranges_;
+};
+
+TEST(AMemberThatGivesUp, KeepsItsMemoryFromOneThatHasJustFoundIt) {
+  const auto states = State::threads(2);
+  const std::size_t lowest = Canaries(states[0]->arena()).lowest();
+  {
+    Attempt early(states[0]);
+    Attempt late(states[1]);
+    late.gather();
+    early.give_up();
+    const Canaries canaries(states[0]->arena());
+    late.connect();
+    EXPECT_EQ(test::thrown_by([&] { late.confirm(); }).peer(), 0);
+    late.give_up();  // and says goodbye, in the early member's memory
+    EXPECT_TRUE(canaries.alive());
+  }
+  EXPECT_EQ(Canaries(states[0]->arena()).lowest(), lowest) << "the memory is lost";
+}
+
+TEST(AMemberThatGivesUp, KeepsItsMemoryUntilWhoHasFoundItDies) {
+  const auto states = State::threads(2);
+  const std::size_t lowest = Canaries(states[0]->arena()).lowest();
+  Attempt early(states[0]);
+  Attempt late(states[1]);
+  late.gather();
+  early.give_up();
+  states[0]->liveness().probe();
+  EXPECT_GT(Canaries(states[0]->arena()).lowest(), lowest) << "it lives";
+  states[1]->control_of(1).life[0].word.fetch_or(FUTEX_OWNER_DIED);  // as the kernel does
+  states[0]->liveness().probe();
+  EXPECT_EQ(Canaries(states[0]->arena()).lowest(), lowest);
+}
+
+TEST(AMemberThatGivesUp, IsNotFoundAfterwards) {
+  const auto states = State::threads(2);
+  Attempt early(states[0]);
+  early.give_up();
+  const std::size_t lowest = Canaries(states[0]->arena()).lowest();
+  Attempt late(states[1]);
+  EXPECT_EQ(test::thrown_by([&] { late.gather(); }).code(), ErrorCode::timeout);
+  EXPECT_EQ(Canaries(states[0]->arena()).lowest(), lowest);
+}
+
+TEST(AMemberThatGivesUp, SaysSoForAsLongAsSomebodyCouldMissIt) {
+  const auto states = State::threads(2);
+  Attempt early(states[0]);
+  Attempt late(states[1]);
+  late.gather();
+  early.give_up();
+  for (int i = 0; i < 600; ++i) Attempt(states[0]).give_up();  // more than may linger
+  EXPECT_EQ(test::thrown_by([&] { late.confirm(); }).code(), ErrorCode::peer_lost);
+}
+
+TEST(APost, IsHeldByNobodyNewOnceItIsClosed) {
+  const auto states = State::threads(3);
+  const Subject shared{Topic::communicator, Group{0, 1, 2}, "tag"};
+  PinnedPost pinned(states[0]->board(), shared, {});
+  BoardReader board = states[1]->board_of(0);
+  const auto post = board.find(shared);
+  ASSERT_TRUE(post);
+  EXPECT_TRUE(board.hold(*post, 1));
+  pinned.close();
+  EXPECT_FALSE(board.hold(*post, 2));
+  EXPECT_TRUE(board.held(*post, 1));
+  EXPECT_FALSE(board.held(*post, 2));
+  board.release(*post, 1);
+  EXPECT_FALSE(board.held(*post, 1));
+}
+
+TEST(APost, IsNotReleasedInPlaceOfItsPredecessor) {
+  const auto states = State::threads(2);
+  BoardReader board = states[1]->board_of(0);
+  std::optional<Post> before;
+  {
+    const PinnedPost pinned(states[0]->board(), subject, {});
+    before = board.find(subject);
+    ASSERT_TRUE(before && board.hold(*before, 1));
+  }
+  const PinnedPost pinned(states[0]->board(), subject, {});
+  const auto after = board.find(subject);
+  ASSERT_TRUE(after && board.hold(*after, 1));
+  ASSERT_EQ(after->entry, before->entry);
+  board.release(*before, 1);
+  EXPECT_TRUE(board.held(*after, 1));
+}
+
+}  // namespace
+}  // namespace muster::world
