@@ -28,15 +28,23 @@ class MUSTER_EXPORT World {
 
   static constexpr std::chrono::milliseconds default_timeout = std::chrono::seconds(30);
 
-  /// Joins the world that the launcher (`muster run`) started this process for. Once a process.
+  /// Joins the world that the launcher (`muster run`) started this process for.
   ///
   /// Reads MUSTER_RANK, MUSTER_WORLD_SIZE, MUSTER_RENDEZVOUS (a directory of this user with mode
   /// 0700) and MUSTER_TOKEN (the job's token) from the environment. With none of them set, the
   /// world is this process alone.
   ///
+  /// A process joins once: while a World that this returned lives, or something made from one,
+  /// every further call returns the same world without waiting for other ranks, so that a program
+  /// and the layers that it loads share theirs. When the last is gone the process has left the
+  /// world, for good. Calls from several threads at once wait for the one that joins. A forked
+  /// child is not the rank that its parent is.
+  ///
   /// @throws Error invalid_argument when the environment is incomplete or wrong, when the rank is
-  ///         taken, when this process has joined before; mismatch for a peer of another job or
-  ///         protocol version; timeout naming the ranks that did not come; out_of_memory; system.
+  ///         taken, when this process has left its world; mismatch for a peer of another job or
+  ///         protocol version; timeout naming the ranks that did not come; unsupported in a child
+  ///         that was forked from a rank; out_of_memory; system. A call that failed may be
+  ///         repeated.
   static World join(std::chrono::milliseconds timeout = default_timeout);
 
   /// A world of `size` ranks for threads of this process; element r is rank r's, to be moved to

@@ -5,8 +5,9 @@
 
 namespace muster::onnxruntime {
 
-// Joined at the first call, which waits for the other ranks to start. Every further call returns
-// the same world, or throws the same Error. Thread-safe.
+// The one that the program has joined, or joined at the first call, which then waits for the other
+// ranks to start. Every further call returns the same object. Throws what World::join() does, and
+// may then be called again. Thread-safe.
 //
 // Never destroyed: the engine's allocations from it may outlive everything else in the process.
 World& process_world();

@@ -83,20 +83,27 @@ void State::connect(std::vector<std::shared_ptr<Mapping>> arenas,
   liveness_->watch(std::move(peers));
 }
 
+// One process is one rank, whoever in it joins: a program, and libraries that know nothing of it.
 std::shared_ptr<State> State::join(std::chrono::milliseconds timeout) {
-  static std::atomic<bool> joined = false;  // or joining
+  static std::timed_mutex mutex;
+  static std::optional<std::weak_ptr<State>> joined;
   const Deadline deadline = deadline_after(timeout);
-  const auto environment = read_launcher_environment();
-  if (joined.exchange(true)) {
+  const std::unique_lock lock(mutex, deadline);
+  if (!lock) {
+    throw Error(ErrorCode::timeout, "World::join: another thread of this process is still in it");
+  }
+  if (!joined) {
+    auto state = join_once(read_launcher_environment(), deadline);
+    joined = state;
+    return state;
+  }
+  auto state = joined->lock();
+  if (!state) {
     throw Error(ErrorCode::invalid_argument,
-                "World::join: this process has joined its world before");
+                "World::join: this process has joined its world before, and left it");
   }
-  try {
-    return join_once(environment, deadline);
-  } catch (...) {
-    joined = false;  // it may try again
-    throw;
-  }
+  state->require_own_process("World::join");
+  return state;
 }
 
 std::shared_ptr<State> State::join_once(const std::optional<LauncherEnvironment>& environment,

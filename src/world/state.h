@@ -40,7 +40,8 @@ struct LingeringPost {
 
 class State {
  public:
-  // This process' rank of the launcher's world, or a world of its own without a launcher.
+  // This process' rank of the launcher's world, or a world of its own without a launcher; the same
+  // one in every call, while it lives.
   static std::shared_ptr<State> join(std::chrono::milliseconds timeout);
   // The worlds of `size` ranks in this process.
   static std::vector<std::shared_ptr<State>> threads(int size);

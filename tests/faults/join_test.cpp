@@ -9,7 +9,13 @@
 #include <gtest/gtest.h>
 
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <cstdint>
+#include <cstdlib>
+#include <future>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -105,13 +111,85 @@ TEST(Join, NamesTheRanksThatDoNotCome) {
   }
 }
 
-const RegisteredRole joins_twice("joins twice", [](const std::string&) {
-  { World world = World::join(); }
-  require_error(ErrorCode::invalid_argument, "the second join", [] { World::join(); });
+void gather_in(World& world, const std::string& tag) {
+  Communicator communicator(world, Group::range(world.size()), {.tag = tag});
+  const auto mine = static_cast<std::uint8_t>(world.rank());
+  std::vector<std::uint8_t> all(static_cast<std::size_t>(world.size()), 255);
+  communicator.all_gather(
+      {&mine, DataType::uint8, {1}}, {all.data(), DataType::uint8, {world.size()}}, 0);
+  for (std::size_t rank = 0; rank < all.size(); ++rank) require(all[rank] == rank, "wrong bytes");
+}
+
+const RegisteredRole joins_again("joins again", [](const std::string&) {
+  std::optional<World> program(World::join());
+  World library = World::join();
+  require(library.rank() == program->rank() && library.size() == program->size(), "another world");
+  gather_in(*program, "program");
+  gather_in(library, "library");
+  program.reset();
+  gather_in(library, "the other is gone");
+  World late = World::join();
+  gather_in(late, "late");
 });
 
-TEST(Join, IsOnceAProcess) {
-  EXPECT_EQ(Job(2, "joins twice", "").wait(Clock::now() + patience), "");
+TEST(Join, GivesTheSameWorldToAllWhoCallItInAProcess) {
+  EXPECT_EQ(Job(2, "joins again", "").wait(Clock::now() + patience), "");
+}
+
+const RegisteredRole joins_in_threads("joins in threads", [](const std::string&) {
+  std::vector<std::future<World>> joining(8);
+  for (auto& join : joining) join = std::async(std::launch::async, [] { return World::join(); });
+  std::vector<World> worlds;
+  for (auto& join : joining) worlds.push_back(join.get());
+  for (std::size_t i = 0; i < worlds.size(); ++i) gather_in(worlds[i], std::to_string(i));
+});
+
+TEST(Join, MayBeCalledByManyThreadsAtOnce) {
+  EXPECT_EQ(Job(2, "joins in threads", "").wait(Clock::now() + patience), "");
+}
+
+const RegisteredRole joins_after_leaving("joins after leaving", [](const std::string&) {
+  { World world = World::join(); }
+  const Error error =
+      require_error(ErrorCode::invalid_argument, "the second join", [] { World::join(); });
+  require_text(error, {"joined its world before, and left it"});
+});
+
+TEST(Join, IsRefusedToAProcessThatHasLeftItsWorld) {
+  EXPECT_EQ(Job(2, "joins after leaving", "").wait(Clock::now() + patience), "");
+}
+
+const RegisteredRole joins_after_failing("joins after failing", [](const std::string& size) {
+  ::setenv("MUSTER_WORLD_SIZE", "none", 1);
+  require_error(ErrorCode::invalid_argument, "a wrong size", [] { World::join(); });
+  ::setenv("MUSTER_WORLD_SIZE", size.c_str(), 1);
+  World world = World::join();
+  gather_in(world, "");
+});
+
+TEST(Join, MayBeRepeatedWhenItHasFailed) {
+  EXPECT_EQ(Job(2, "joins after failing", "2").wait(Clock::now() + patience), "");
+}
+
+const RegisteredRole child_joins("child joins", [](const std::string&) {
+  World world = World::join();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    try {
+      World::join();
+    } catch (const Error& error) {
+      ::_exit(error.code() == ErrorCode::unsupported ? 0 : 2);
+    }
+    ::_exit(1);
+  }
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  require(status == 0, "the child's status is " + std::to_string(status));
+  gather_in(world, "parent");
+});
+
+TEST(Join, IsRefusedToAForkedChildOfARank) {
+  EXPECT_EQ(Job(2, "child joins", "").wait(Clock::now() + patience), "");
 }
 
 }  // namespace
