@@ -22,9 +22,9 @@ bool have_gpu() {
   return status == cudaSuccess && count > 0;
 }
 
-OwnStream::OwnStream() {
+OwnStream::OwnStream(int priority) {
   require_cuda(cudaSetDevice(0));
-  require_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  require_cuda(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, priority));
 }
 
 void hold_up(const OwnStream& stream, std::chrono::milliseconds& time) {

@@ -22,10 +22,10 @@ void require_cuda(cudaError_t status);
 // no module loaded while a kernel waits.
 bool have_gpu();
 
-// A stream that waits for no other.
+// A stream that waits for no other; the lower its priority's number, the more urgent it is.
 class OwnStream {
  public:
-  OwnStream();
+  explicit OwnStream(int priority = 0);
   ~OwnStream() { cudaStreamDestroy(stream_); }
   OwnStream(const OwnStream&) = delete;
   OwnStream& operator=(const OwnStream&) = delete;

@@ -118,6 +118,40 @@ TEST_P(Streams, MayChangeFromCallToCall) {
   });
 }
 
+TEST_P(Streams, OfAnyPriorityCarryGathersAtTheSameTime) {
+  as_threads(GetParam(), [](World& world) {
+    int least = 0;
+    int greatest = 0;
+    require_cuda(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+    const OwnStream patient(least);
+    const OwnStream urgent(greatest);
+    const Group all = Group::range(world.size());
+    Communicator slow(world, all, on_gpu("patient"));
+    Communicator fast(world, all, on_gpu("urgent"));
+    Gathering much(world, patient, 300000);
+    Gathering little(world, urgent, 1000);
+    for (int round = 0; round < 50; ++round) {
+      much.fill(round);
+      little.fill(round + 5);
+      patient.wait();
+      urgent.wait();
+      meet(world);
+      if ((world.rank() + round) % 2 == 0) {
+        much.enqueue(slow);
+        little.enqueue(fast);
+      } else {
+        little.enqueue(fast);
+        much.enqueue(slow);
+      }
+      much.expect(round);
+      little.expect(round + 5);
+      slow.check();
+      fast.check();
+    }
+    meet(world);
+  });
+}
+
 TEST_P(Streams, ThatWaitForOthersAreRefused) {
   as_threads(GetParam(), [](World& world) {
     const OwnStream stream;

@@ -85,7 +85,7 @@ TEST(Soak, SmallGathersInGraphs) {
     const OwnStream stream;
     Communicator communicator(world, Group::range(ranks), on_gpu("soak"));
     const DeviceBytes shard = ordinary(1024, stream);
-    const DeviceBytes full = ordinary(1024 * ranks, stream);
+    const DeviceBytes full = ordinary(std::size_t{1024} * ranks, stream);
     Soaked soaked(world, communicator, stream);
     const CapturedGraph graph(stream, [&] {
       for (int i = 0; i < calls_a_graph; ++i) soaked.gather(shard.get(), full.get(), 8, 100);

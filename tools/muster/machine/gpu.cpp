@@ -11,13 +11,15 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// `trouble` is what came of counting devices.
 void add_driver(Json& facts, cudaError_t trouble) {
   int version = 0;
-  if (cudaDriverGetVersion(&version) == cudaSuccess && version != 0) {
-    facts["driver"] = fmt::format("CUDA {}.{}", version / 1000, version % 1000 / 10);
-  } else {
+  if (cudaDriverGetVersion(&version) != cudaSuccess || version == 0) {
     facts["driver"] = nullptr;
+    facts["driver_trouble"] = "there is no CUDA driver here";
+    return;
   }
+  facts["driver"] = fmt::format("CUDA {}.{}", version / 1000, version % 1000 / 10);
   if (trouble != cudaSuccess) facts["driver_trouble"] = cudaGetErrorString(trouble);
 }
 
