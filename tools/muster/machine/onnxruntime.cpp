@@ -3,6 +3,8 @@
 #include "exit_status.h"
 #include "model/engine.h"
 
+#include <filesystem>
+
 namespace muster::tool {
 
 nlohmann::ordered_json onnxruntime_facts() {
@@ -14,7 +16,7 @@ nlohmann::ordered_json onnxruntime_facts() {
     facts["version_trouble"] = failure.what();
   }
   try {
-    facts["layer"] = layer_library().string();
+    facts["layer"] = std::filesystem::weakly_canonical(layer_library()).string();
   } catch (const Failure& failure) {
     facts["layer"] = nullptr;
     facts["layer_trouble"] = failure.what();
