@@ -33,6 +33,33 @@ std::shared_ptr<State> make_state(int rank, int size, std::size_t arena_bytes) {
   return {new State(rank, size, arena_bytes), destroy_in_own_process};
 }
 
+// The turn of the one thread that joins. A std::timed_mutex would do, but the thread sanitizer of
+// GCC 12 does not see how it is locked.
+class JoinTurn {
+ public:
+  explicit JoinTurn(Deadline deadline) {
+    std::unique_lock lock(mutex_);
+    if (!ended_.wait_until(lock, deadline, [] { return !taken_; })) {
+      throw Error(ErrorCode::timeout, "World::join: another thread of this process is still in it");
+    }
+    taken_ = true;
+  }
+
+  ~JoinTurn() {
+    const std::lock_guard lock(mutex_);
+    taken_ = false;
+    ended_.notify_one();
+  }
+
+  JoinTurn(const JoinTurn&) = delete;
+  JoinTurn& operator=(const JoinTurn&) = delete;
+
+ private:
+  static inline std::mutex mutex_;
+  static inline std::condition_variable ended_;
+  static inline bool taken_ = false;
+};
+
 }  // namespace
 
 // Not inherited by a program that the child executes; posix_spawn and vfork do not come here.
@@ -85,13 +112,9 @@ void State::connect(std::vector<std::shared_ptr<Mapping>> arenas,
 
 // One process is one rank, whoever in it joins: a program, and libraries that know nothing of it.
 std::shared_ptr<State> State::join(std::chrono::milliseconds timeout) {
-  static std::timed_mutex mutex;
   static std::optional<std::weak_ptr<State>> joined;
   const Deadline deadline = deadline_after(timeout);
-  const std::unique_lock lock(mutex, deadline);
-  if (!lock) {
-    throw Error(ErrorCode::timeout, "World::join: another thread of this process is still in it");
-  }
+  const JoinTurn turn(deadline);
   if (!joined) {
     auto state = join_once(read_launcher_environment(), deadline);
     joined = state;
