@@ -12,6 +12,7 @@ namespace muster::transport::cuda {
 struct Terms {
   std::uint64_t headers[most_members][header_words];
   std::uint64_t row_offset[most_members];
+  std::uint64_t reciprocal[most_members];  // of row_bytes, where sections travel as packets
 
   __device__ const Header& header(int i) const {
     return *reinterpret_cast<const Header*>(headers[i]);
@@ -22,10 +23,11 @@ inline __device__ std::uint64_t word_of(const Header& header, int word) {
   return reinterpret_cast<const std::uint64_t*>(&header)[word];
 }
 
-// By one block.
+// By one block, whose last threads come first: where sections travel as packets, these have the
+// least to do.
 inline __device__ void send_headers(const Call& call) {
   const Arguments& a = call.arguments;
-  for (int t = threadIdx.x; t < a.size * packets_a_header; t += blockDim.x) {
+  for (int t = blockDim.x - 1 - threadIdx.x; t < a.size * packets_a_header; t += blockDim.x) {
     const int to = t / packets_a_header;
     const int word = t % packets_a_header;
     if (to == a.self || word >= header_words) continue;
@@ -53,15 +55,29 @@ inline __device__ bool receive_headers(const Call& call, Terms& terms) {
   return true;
 }
 
+// Of a header: what type, what shape, and how long rows are.
+inline constexpr int compared_words = 4;
+static_assert(offsetof(Header, output_row_bytes) == 8 * (compared_words - 1));
+
+// Is this word of member i's header what this member would say in its place, as far as it says
+// which bytes go where? Where a section or an output lies is each member's own affair.
+inline __device__ bool is_alike(const Arguments& a, int i, int word, std::uint64_t payload) {
+  constexpr int in_place = offsetof(Header, in_place_offset) / 8;
+  if (word < compared_words) return payload == word_of(a.header, word);
+  if (word != in_place) return true;
+  return static_cast<std::int64_t>(payload) == Gather::not_in_place ||
+         payload == static_cast<std::uint32_t>(i) * a.header.row_bytes;
+}
+
 inline __device__ bool fits(std::uint64_t offset,
                             std::uint64_t stride,
                             std::uint64_t row_bytes,
                             std::uint64_t outer,
                             std::uint64_t arena_bytes) {
   if (offset == private_memory || outer == 0 || row_bytes == 0) return true;
-  if (offset > arena_bytes || row_bytes > arena_bytes) return false;
-  if (outer > 1 && stride > arena_bytes / (outer - 1)) return false;
-  return offset + (outer - 1) * stride <= arena_bytes - row_bytes;
+  if (offset > arena_bytes || row_bytes > arena_bytes - offset) return false;
+  if (__umul64hi(outer - 1, stride) != 0) return false;
+  return (outer - 1) * stride <= arena_bytes - offset - row_bytes;
 }
 
 // Does member i's header go with this member's? Fills in its row offset. As shm::check_terms(),

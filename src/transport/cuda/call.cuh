@@ -9,15 +9,16 @@
 
 namespace muster::transport::cuda {
 
+inline __device__ Own& own_of(const Arguments& arguments) {
+  return *reinterpret_cast<Own*>(arguments.members[arguments.self].control);
+}
+
 // What a block knows of the call.
 struct Call {
   const Arguments& arguments;
   const std::uint64_t number;
-  std::uint32_t* stop;  // shared by the block: 1 when it gives up
 
-  __device__ Own& own() const {
-    return *reinterpret_cast<Own*>(arguments.members[arguments.self].control);
-  }
+  __device__ Own& own() const { return own_of(arguments); }
   __device__ std::uint32_t flag32() const { return static_cast<std::uint32_t>(number); }
   __device__ std::byte* mine(std::size_t offset) const {
     return arguments.members[arguments.self].control + offset;
@@ -45,8 +46,10 @@ inline __device__ bool header_is_here(const Call& call, int from) {
 }
 
 // Fails the communicator on this device and tells the host, unless somebody has already.
-inline __device__ void give_up(const Call& call, Reason reason, std::uint32_t members) {
-  *call.stop = 1;
+//
+// What is rarely called is not inlined here and below: a kernel's instructions are fetched anew on
+// each multiprocessor, which a short call notices.
+static __device__ __noinline__ void give_up(const Call call, Reason reason, std::uint32_t members) {
   if (atomicExch(&call.own().claimed, 1) != 0) return;
   Mapped& report = *call.arguments.mapped;
   if (reason == Reason::timeout) {
@@ -65,36 +68,41 @@ inline __device__ void give_up(const Call& call, Reason reason, std::uint32_t me
   *const_cast<volatile std::uint32_t*>(&call.own().failed) = 1;
 }
 
-// Why to wait for a member no longer, if so.
-inline __device__ Reason look_around(const Call& call, int member, std::uint64_t& began) {
+// Why to wait for a member no longer, if so. The host's memory is far away, and is looked at in one
+// of four looks.
+struct Patience {
+  std::uint64_t began = 0;
+  std::uint32_t looks = 0;
+};
+static __device__ __noinline__ Reason look_around(const Call call, int member, Patience& patience) {
+  if (call.failed()) return Reason::elsewhere;
+  if (++patience.looks % 4 != 0) return Reason::none;
   const Mapped& mapped = *call.arguments.mapped;
   if (from_host(&mapped.failed) != 0) return Reason::elsewhere;
   if ((from_host(&mapped.ended) >> member & 1) != 0) return Reason::lost;
   const std::uint64_t now = nanoseconds();
-  if (began == 0) began = now;
-  return now - began > call.arguments.timeout_ns ? Reason::timeout : Reason::none;
+  if (patience.began == 0) patience.began = now;
+  return now - patience.began > call.arguments.timeout_ns ? Reason::timeout : Reason::none;
 }
 
 // Looks at the data, then at failure, then at the data again: a member that delivered and then left
 // is no error. False when the call is given up.
 template <typename Ready>
 __device__ bool wait(const Call& call, int member, Ready ready) {
-  constexpr std::uint32_t spins_a_look = 128;  // at the host's memory, which is far away
-  std::uint64_t began = 0;
-  for (std::uint32_t spin = 1; !ready(); ++spin) {
-    if (spin % 32 == 0 && call.failed()) {
+  constexpr int spins_a_look = 32;
+  if (ready()) return true;
+  Patience patience;
+  for (;;) {
+#pragma unroll 1
+    for (int spin = 0; spin < spins_a_look; ++spin) {
       if (ready()) return true;
-      *call.stop = 1;
-      return false;
     }
-    if (spin % spins_a_look != 0) continue;
-    const Reason reason = look_around(call, member, began);
+    const Reason reason = look_around(call, member, patience);
     if (reason == Reason::none) continue;
     if (ready()) return true;
     give_up(call, reason, 1U << member);
     return false;
   }
-  return true;
 }
 
 }  // namespace muster::transport::cuda

@@ -149,7 +149,9 @@ class CudaChannel : public Channel, private world::Listener {
     arguments_.shard_stride = gather.shard_stride;
     arguments_.output_stride = gather.output_stride;
     arguments_.outer = gather.outer;
+    arguments_.reciprocal = reciprocal_of(gather.shard_row_bytes);
     grid_ = choose_grid(gather.outer * gather.output_row_bytes, endpoint_.size(), blocks_at_most_);
+    grid_.usual = is_usual(arguments_, grid_);
   }
 
   void all_gather(Stream stream) override {
@@ -394,7 +396,7 @@ class CudaChannel : public Channel, private world::Listener {
       require(cudaMemcpyAsync(&mapped().own, own, sizeof(Own), cudaMemcpyDeviceToHost, stream),
               "looking at kernels");
       require(cudaStreamSynchronize(stream), "looking at kernels");
-      idle = mapped().own.started == mapped().own.calls ? idle + 1 : 0;
+      idle = mapped().own.idle() ? idle + 1 : 0;
       if (idle < 2 && world::Clock::now() > deadline) return false;
     }
     return true;

@@ -4,6 +4,7 @@
 
 #include "transport/shm/header.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -34,12 +35,22 @@ static_assert(header_words < packets_a_header);
 
 // What a member keeps for itself, in its device memory.
 struct alignas(128) Own {
-  std::uint64_t calls;       // that have ended
   std::uint64_t started;     // the last call that has begun
   std::uint64_t row_blocks;  // of all calls so far that moved rows; the same for all members
-  std::uint32_t left;        // blocks that have left the call under way
   std::uint32_t failed;      // 1: kernels return at once
   std::uint32_t claimed;     // 1: somebody writes the report
+
+  // Of the call under way: runs of this member's section that warps have taken.
+  alignas(128) std::uint32_t runs;
+
+  // The calls that have ended. Each block of a call reads a word that no other block writes, and
+  // the blocks that there are write them all, so that none waits for another to count a call.
+  alignas(128) std::uint64_t calls[most_blocks];
+
+  // Has every block left the last call that has begun?
+  bool idle() const {
+    return std::all_of(calls, calls + most_blocks, [&](auto call) { return call == started; });
+  }
 };
 
 // A staged section travels in pieces. Each block has a ring of its own, so that it waits for nobody
@@ -134,21 +145,28 @@ struct Member {
   std::uint64_t arena_bytes;
 };
 
+// What divides bytes of a section that travels as packets by the length of its rows, on a device
+// where a division takes as long as a look at memory: byte / row_bytes is
+// byte * reciprocal >> reciprocal_bits, while both are at most 2^20.
+inline constexpr int reciprocal_bits = 40;
+constexpr std::uint64_t reciprocal_of(std::uint64_t row_bytes) {
+  return row_bytes == 0 ? 0 : (std::uint64_t{1} << reciprocal_bits) / row_bytes + 1;
+}
+
 // All that a kernel is told.
 struct Arguments {
   int self;
   int size;
-  Layout layout;
-  std::uint64_t timeout_ns;
-  Mapped* mapped;
-
-  Header header;  // this member's
   const std::byte* shard;
   std::byte* output;
   std::uint64_t shard_stride;
   std::uint64_t output_stride;
   std::uint64_t outer;
-
+  std::uint64_t reciprocal;  // of the length of this member's rows
+  Header header;             // this member's
+  Layout layout;
+  Mapped* mapped;
+  std::uint64_t timeout_ns;
   Member members[most_members];
 };
 

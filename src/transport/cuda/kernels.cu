@@ -1,12 +1,18 @@
-// One kernel a gather. Every member runs it with an equal grid; nothing else synchronises them.
+// One kernel a gather. All members run one of these with equal grids; nothing else synchronises
+// them.
 //
 // A member sends its header to every other, waits for all of theirs, checks them, and only then
 // moves bytes. Short sections ride along with the headers.
+//
+// What the kernel for the usual gather and the general one send is the same: members may differ in
+// which of the two they run.
 #include "transport/cuda/kernels.h"
 
 #include "transport/cuda/agreement.cuh"
 #include "transport/cuda/packets.cuh"
 #include "transport/cuda/routes.cuh"
+#include "transport/cuda/usual_packets.cuh"
+#include "transport/cuda/usual_rows.cuh"
 
 #include <algorithm>
 #include <cstddef>
@@ -15,60 +21,65 @@ namespace muster::transport::cuda {
 
 namespace {
 
-// Is this the last block of the call to come here? Any time after the block's last look at the
-// call's counters.
-__device__ bool is_last_block(const Call& call) {
-  if (gridDim.x == 1) return true;
-  __shared__ bool last;
-  // By another warp than the one that tells the peers, which takes as long.
-  if (threadIdx.x == blockDim.x - 1) {
-    last = atomicAdd(&call.own().left, 1) == gridDim.x - 1;
-  }
-  __syncthreads();
-  return last;
+// What a block reads before all else, in one trip.
+struct Beginning {
+  std::uint64_t ended;  // calls
+  bool failed;          // the same for a warp
+
+  __device__ explicit Beginning(const Own& own)
+      : ended(*const_cast<const volatile std::uint64_t*>(&own.calls[blockIdx.x])),
+        failed(__any_sync(~0U, *const_cast<const volatile std::uint32_t*>(&own.failed)) != 0) {}
+};
+
+__device__ void begin_call(const Call& call) {
+  if (blockIdx.x == 0 && threadIdx.x == 0) call.own().started = call.number;
 }
 
-// By one thread of the last block. The next kernel sees it.
+// By the block, behind a barrier that all its threads have come to after they began. The next
+// kernel sees it.
 __device__ void end_call(const Call& call) {
-  call.own().left = 0;
-  call.own().calls = call.number;
+  for (unsigned i = blockIdx.x + threadIdx.x * gridDim.x; i < most_blocks;
+       i += blockDim.x * gridDim.x) {
+    call.own().calls[i] = call.number;
+  }
 }
 
-// Tells the peers that this block has moved its rows.
-__device__ void tell_peers(const Call& call) {
+// Tells all members, this one too, that this block has moved its rows.
+__device__ void tell_members(const Call& call) {
   const Arguments& a = call.arguments;
   const int i = static_cast<int>(threadIdx.x);
   __syncthreads();  // the block has moved its rows
-  if (i < a.size && i != a.self) count_up(call.theirs(i, a.layout.finished(a.self)));
+  if (i < a.size) count_up(call.theirs(i, a.layout.finished(a.self)));
 }
 
-// By the last block: waits until all blocks of all peers have moved their rows, to this member's
-// output and out of its shard.
-__device__ void wait_for_peers(const Call& call, const Terms& terms) {
+// Waits until all blocks of all members have moved their rows, to this member's output and out of
+// its shard. A thread waits for a member.
+__device__ void wait_for_members(const Call& call, std::uint64_t row_blocks) {
   const Arguments& a = call.arguments;
   const int i = static_cast<int>(threadIdx.x);
-  if (i >= a.size || i == a.self) return;
+  if (i >= a.size) return;
   const std::byte* finished = call.mine(a.layout.finished(i));
-  const std::uint64_t due = call.own().row_blocks + gridDim.x;
-  if (!wait(call, i, [&] { return flag(finished) >= due; })) return;
-  // A sender may change its shard once it has given up on this call; then what was read is not what
-  // was gathered.
-  if (route(call, terms, i, a.self) == Route::pull && from_host(&a.mapped->failed) != 0) {
+  if (i == a.self) {  // its blocks give up by themselves, and know better who is to blame
+    while (flag(finished) < row_blocks && !call.failed()) {
+    }
+    return;
+  }
+  wait(call, i, [&] { return flag(finished) >= row_blocks; });
+}
+
+// By one block, the last thing that it does with rows. `row_blocks`: those that have moved rows
+// when this call has ended.
+__device__ void end_rows(const Call& call, const Moved& moved, std::uint64_t row_blocks) {
+  if (moved.well) wait_for_members(call, row_blocks);
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  // A sender may change its shard once it has given up on this call; then what was pulled is not
+  // what was gathered.
+  if (moved.pulled && from_host(&call.arguments.mapped->failed) != 0) {
     give_up(call, Reason::elsewhere, 0);
   }
-}
-
-__device__ std::uint64_t begin_call(const Arguments& arguments) {
-  Own& own = *reinterpret_cast<Own*>(arguments.members[arguments.self].control);
-  const std::uint64_t number = *const_cast<volatile std::uint64_t*>(&own.calls) + 1;
-  if (blockIdx.x == 0 && threadIdx.x == 0) own.started = number;
-  return number;
-}
-
-// Has the communicator failed before?
-__device__ bool begin_block(const Call& call) {
-  if (threadIdx.x == 0) *call.stop = 0;
-  return call.failed();
+  call.own().row_blocks = row_blocks;
+  call.own().runs = 0;
 }
 
 // A kernel's argument is no longer than its communicator needs: each launch brings it along.
@@ -81,53 +92,81 @@ struct alignas(Arguments) Shortened {
   }
 };
 
+template <int most>
+__global__ void __launch_bounds__(threads_a_block, 2)
+    gather_usual_packets(const __grid_constant__ Shortened<most> shortened) {
+  const Arguments& a = shortened.arguments();
+  const Beginning beginning(own_of(a));
+  const Slice slice(a);
+  const std::uint64_t payload = slice.any ? __ldg(reinterpret_cast<const unsigned long long*>(
+                                                a.shard + slice.in(a, a.shard_stride)))
+                                          : 0;
+  const Call call{a, beginning.ended + 1};
+  begin_call(call);
+  bool usual = false;
+  if (!beginning.failed) {
+    if (slice.any) send_packet<most>(call, slice, payload);
+    if (blockIdx.x == 0) send_headers(call);
+    std::uint64_t theirs[most - 1];
+    usual = see_all<most>(call, slice, theirs);
+    if (usual) unpack<most>(call, slice, payload, theirs);
+  }
+  if (__syncthreads_or(!usual) != 0) unpack_as_agreed(call, beginning.failed);
+  end_call(call);
+}
+
 template <int members>
 __global__ void __launch_bounds__(threads_a_block, 2)
-    gather_packed(const __grid_constant__ Shortened<members> shortened) {
-  __shared__ Terms terms;
-  __shared__ std::uint32_t stop;
-  const Arguments& arguments = shortened.arguments();
-  const Share share = begin_share(arguments);
-  const Call call{arguments, begin_call(arguments), &stop};
-  const bool failed = begin_block(call);
-  bool received = false;
-  if (!failed) {
+    gather_packets(const __grid_constant__ Shortened<members> shortened) {
+  const Arguments& a = shortened.arguments();
+  const Beginning beginning(own_of(a));
+  const Call call{a, beginning.ended + 1};
+  begin_call(call);
+  if (!beginning.failed) {
+    const Run own = own_run(a);
     if (blockIdx.x == 0) send_headers(call);
-    send_packets(call, share);
-    received = receive_headers(call, terms);
+    send_packets(call, own, begin_share(own));
   }
-  const Looks early = look(call, 1, share.first);
-  if (agree(call, terms, received)) {
-    keep_own(call, terms, share);
-    receive_packets(call, terms, share, early);
+  unpack_as_agreed(call, beginning.failed);
+  end_call(call);
+}
+
+template <int members>
+__global__ void __launch_bounds__(threads_a_block, 2)
+    gather_usual_rows(const __grid_constant__ Shortened<members> shortened) {
+  __shared__ Terms terms;
+  __shared__ Places places;
+  const Arguments& a = shortened.arguments();
+  Push push(a);  // reads ahead
+  const Beginning beginning(own_of(a));
+  const Call call{a, beginning.ended + 1};
+  const std::uint64_t row_blocks = call.own().row_blocks + gridDim.x;
+  begin_call(call);
+  if (!beginning.failed && blockIdx.x == 0) send_headers(call);
+  Moved moved{true, false};
+  if (are_usual(call, beginning.failed, terms, places)) {
+    push.to(call, places);
+  } else {
+    moved = move_rows_after_all(call, beginning.failed);
   }
-  if (is_last_block(call) && threadIdx.x == 0) end_call(call);
+  if (moved.well) tell_members(call);
+  if (blockIdx.x == 0) end_rows(call, moved, row_blocks);
+  end_call(call);
 }
 
 template <int members>
 __global__ void __launch_bounds__(threads_a_block, 2)
     gather_rows(const __grid_constant__ Shortened<members> shortened) {
-  __shared__ Terms terms;
-  __shared__ Rows places[most_members + 1];
-  __shared__ std::uint32_t stop;
-  const Arguments& arguments = shortened.arguments();
-  const Call call{arguments, begin_call(arguments), &stop};
-  const bool failed = begin_block(call);
-  if (!failed && blockIdx.x == 0) send_headers(call);
-  bool well = agree(call, terms, !failed && receive_headers(call, terms));
-  if (well) {
-    push(call, terms, places);
-    pull(call, terms);
-    well = stage(call, terms);
-  }
-  if (well) tell_peers(call);
-  if (is_last_block(call)) {
-    if (well && !call.failed()) wait_for_peers(call, terms);
-    __syncthreads();
-    if (threadIdx.x != 0) return;
-    call.own().row_blocks += gridDim.x;
-    end_call(call);
-  }
+  const Arguments& a = shortened.arguments();
+  const Beginning beginning(own_of(a));
+  const Call call{a, beginning.ended + 1};
+  const std::uint64_t row_blocks = call.own().row_blocks + gridDim.x;
+  begin_call(call);
+  if (!beginning.failed && blockIdx.x == 0) send_headers(call);
+  const Moved moved = move_rows(call, beginning.failed);
+  if (moved.well) tell_members(call);
+  if (blockIdx.x == 0) end_rows(call, moved, row_blocks);
+  end_call(call);
 }
 
 }  // namespace
@@ -155,25 +194,65 @@ Grid choose_grid(std::size_t output_bytes, int members, int blocks_at_most) {
 
 namespace {
 
-constexpr int few_members = 8;
+struct Kernel {
+  const void* function;
+  int members;  // at most
+};
 
-const void* kernel(bool packed, int members) {
-  if (members <= few_members) {
-    return packed ? reinterpret_cast<const void*>(gather_packed<few_members>)
-                  : reinterpret_cast<const void*>(gather_rows<few_members>);
-  }
-  return packed ? reinterpret_cast<const void*>(gather_packed<most_members>)
-                : reinterpret_cast<const void*>(gather_rows<most_members>);
+// By what is gathered, then by members.
+constexpr int kinds = 4;
+const Kernel* kernels_of(const Grid& grid) {
+  const auto address = [](auto* function) { return reinterpret_cast<const void*>(function); };
+  static const Kernel all[kinds][4] = {
+      {{address(gather_rows<8>), 8}, {address(gather_rows<most_members>), most_members}},
+      {{address(gather_usual_rows<8>), 8},
+       {address(gather_usual_rows<most_members>), most_members}},
+      {{address(gather_packets<8>), 8}, {address(gather_packets<most_members>), most_members}},
+      {{address(gather_usual_packets<2>), 2},
+       {address(gather_usual_packets<4>), 4},
+       {address(gather_usual_packets<8>), 8},
+       {address(gather_packets<most_members>), most_members}}};
+  return all[grid.packed * 2 + grid.usual];
+}
+
+const void* kernel(const Grid& grid, int members) {
+  const Kernel* kernel = kernels_of(grid);
+  while (kernel->members < members) ++kernel;
+  return kernel->function;
 }
 
 }  // namespace
 
+bool is_usual(const Arguments& a, const Grid& grid) {
+  const Header& header = a.header;
+  const auto size = static_cast<std::uint64_t>(a.size);
+  const std::uint64_t in_place = static_cast<std::uint64_t>(a.self) * header.row_bytes;
+  const bool is_alike = header.row_bytes > 0 && header.output_row_bytes % size == 0 &&
+                        header.output_row_bytes / size == header.row_bytes &&
+                        (header.in_place_offset == Gather::not_in_place ||
+                         static_cast<std::uint64_t>(header.in_place_offset) == in_place);
+  const std::uint64_t places = reinterpret_cast<std::uint64_t>(a.shard) |
+                               reinterpret_cast<std::uint64_t>(a.output) | a.shard_stride |
+                               a.output_stride | header.row_bytes;
+  const std::uint64_t bytes = a.outer * header.row_bytes;
+  if (grid.packed) {  // a packet a thread
+    const auto threads =
+        static_cast<std::uint64_t>(grid.blocks) * static_cast<std::uint64_t>(grid.threads);
+    return is_alike && places % packet_payload == 0 && bytes <= packet_payload * threads;
+  }
+  return is_alike && header.output_offset != private_memory && places % sizeof(uint4) == 0 &&
+         bytes <= most_pushed_words * sizeof(uint4);
+}
+
 cudaError_t load_kernels() {
   for (const bool packed : {false, true}) {
-    for (const int members : {few_members, most_members}) {
-      cudaFuncAttributes attributes{};
-      const cudaError_t status = cudaFuncGetAttributes(&attributes, kernel(packed, members));
-      if (status != cudaSuccess) return status;
+    for (const bool usual : {false, true}) {
+      for (const int members : {2, 4, 8, most_members}) {
+        cudaFuncAttributes attributes{};
+        const Grid grid{.packed = packed, .usual = usual};
+        const cudaError_t status = cudaFuncGetAttributes(&attributes, kernel(grid, members));
+        if (status != cudaSuccess) return status;
+      }
     }
   }
   return cudaSuccess;
@@ -181,7 +260,7 @@ cudaError_t load_kernels() {
 
 cudaError_t launch(const Arguments& arguments, const Grid& grid, cudaStream_t stream) {
   void* parameters[] = {const_cast<Arguments*>(&arguments)};
-  return cudaLaunchKernel(kernel(grid.packed, arguments.size),
+  return cudaLaunchKernel(kernel(grid, arguments.size),
                           dim3(static_cast<unsigned>(grid.blocks)),
                           dim3(static_cast<unsigned>(grid.threads)),
                           parameters,

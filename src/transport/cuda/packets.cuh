@@ -10,24 +10,43 @@
 
 namespace muster::transport::cuda {
 
-// Where byte `at` of a section lies.
-inline __device__ std::byte* byte_at(const Rows& rows, std::uint32_t row_bytes, std::uint32_t at) {
-  const std::uint32_t row = at / row_bytes;
-  return rows.base + row * rows.stride + (at - row * row_bytes);
+// A section as the run of bytes that travels: its rows behind each other.
+struct Run {
+  std::byte* base;
+  std::uint64_t gap;  // from the end of a row to the next one
+  std::uint64_t reciprocal;
+  std::uint32_t bytes;
+  std::uint32_t width;  // of the words that a packet's bytes can be moved by
+
+  __device__ std::byte* at(std::uint32_t byte) const {
+    return base + byte + (byte * reciprocal >> reciprocal_bits) * gap;
+  }
+};
+
+inline __device__ Run run_of(const Rows& rows,
+                             std::uint64_t outer,
+                             std::uint64_t row_bytes,
+                             std::uint64_t reciprocal) {
+  return {rows.base,
+          rows.stride - row_bytes,
+          reciprocal,
+          static_cast<std::uint32_t>(outer * row_bytes),
+          alignment(rows, row_bytes, packet_payload)};
 }
 
-// Eight bytes of a section, fewer at its end.
-inline __device__ std::uint64_t load_payload(
-    const Rows& rows, std::uint32_t row_bytes, std::uint32_t bytes, std::uint32_t at, int width) {
-  if (width == 8)
-    return __ldg(reinterpret_cast<const unsigned long long*>(byte_at(rows, row_bytes, at)));
+inline __device__ Run own_run(const Arguments& a) {
+  return run_of(own_shard(a), a.outer, a.header.row_bytes, a.reciprocal);
+}
+
+// Eight bytes of a section by narrower words, fewer at its end.
+static __device__ __noinline__ std::uint64_t load_parts(const Run run, std::uint32_t at) {
   std::uint64_t payload = 0;
-  for (std::uint32_t b = 0; b < packet_payload && at + b < bytes; b += width) {
-    const std::byte* from = byte_at(rows, row_bytes, at + b);
+  for (std::uint32_t b = 0; b < packet_payload && at + b < run.bytes; b += run.width) {
+    const std::byte* from = run.at(at + b);
     std::uint64_t part;
-    if (width == 4) {
+    if (run.width == 4) {
       part = __ldg(reinterpret_cast<const std::uint32_t*>(from));
-    } else if (width == 2) {
+    } else if (run.width == 2) {
       part = __ldg(reinterpret_cast<const std::uint16_t*>(from));
     } else {
       part = __ldg(reinterpret_cast<const std::uint8_t*>(from));
@@ -37,22 +56,15 @@ inline __device__ std::uint64_t load_payload(
   return payload;
 }
 
-inline __device__ void store_payload(const Rows& rows,
-                                     std::uint32_t row_bytes,
-                                     std::uint32_t bytes,
-                                     std::uint32_t at,
-                                     int width,
-                                     std::uint64_t payload) {
-  if (width == 8) {
-    *reinterpret_cast<std::uint64_t*>(byte_at(rows, row_bytes, at)) = payload;
-    return;
-  }
-  for (std::uint32_t b = 0; b < packet_payload && at + b < bytes; b += width) {
-    std::byte* to = byte_at(rows, row_bytes, at + b);
+static __device__ __noinline__ void store_parts(const Run run,
+                                                std::uint32_t at,
+                                                std::uint64_t payload) {
+  for (std::uint32_t b = 0; b < packet_payload && at + b < run.bytes; b += run.width) {
+    std::byte* to = run.at(at + b);
     const std::uint64_t part = payload >> (8 * b);
-    if (width == 4) {
+    if (run.width == 4) {
       *reinterpret_cast<std::uint32_t*>(to) = static_cast<std::uint32_t>(part);
-    } else if (width == 2) {
+    } else if (run.width == 2) {
       *reinterpret_cast<std::uint16_t*>(to) = static_cast<std::uint16_t>(part);
     } else {
       *reinterpret_cast<std::uint8_t*>(to) = static_cast<std::uint8_t>(part);
@@ -60,48 +72,50 @@ inline __device__ void store_payload(const Rows& rows,
   }
 }
 
-// This thread's packets of the call: every `step`-th from `first` on. What lies in memory is asked
-// for as early as can be, the first packet of the section before the call's number is known.
+// Packet i of a section.
+inline __device__ std::uint64_t load_packet(const Run& run, std::uint32_t i) {
+  const std::uint32_t at = i * packet_payload;
+  if (run.width != packet_payload) return load_parts(run, at);
+  return __ldg(reinterpret_cast<const unsigned long long*>(run.at(at)));
+}
+
+inline __device__ void store_packet(const Run& run, std::uint32_t i, std::uint64_t payload) {
+  const std::uint32_t at = i * packet_payload;
+  if (run.width != packet_payload) return store_parts(run, at, payload);
+  *reinterpret_cast<std::uint64_t*>(run.at(at)) = payload;
+}
+
+// This thread's packets of the call: every `step`-th from `first` on. The first one of this
+// member's section is asked for before the call's number is known.
 struct Share {
   std::uint32_t first;
   std::uint32_t step;
-  std::uint64_t payload;  // of this member's first packet
+  std::uint64_t payload;
 };
 
-inline __device__ Share begin_share(const Arguments& a) {
+inline __device__ Share begin_share(const Run& own) {
   const std::uint32_t first = blockIdx.x * blockDim.x + threadIdx.x;
-  const Rows shard = own_shard(a);
-  const auto row_bytes = static_cast<std::uint32_t>(a.header.row_bytes);
-  const auto bytes = static_cast<std::uint32_t>(a.outer * a.header.row_bytes);
-  std::uint64_t payload = 0;
-  if (first * packet_payload < bytes) {
-    payload = load_payload(shard,
-                           row_bytes,
-                           bytes,
-                           first * packet_payload,
-                           alignment(shard, row_bytes, packet_payload));
-  }
-  return {first, gridDim.x * blockDim.x, payload};
+  const bool any = first * packet_payload < own.bytes;
+  return {first, gridDim.x * blockDim.x, any ? load_packet(own, first) : 0};
 }
 
 // Calls function(i, payload) for this thread's packets of this member's section.
 template <typename Function>
-__device__ void for_each_own(const Arguments& a, const Share& share, Function function) {
-  const Rows shard = own_shard(a);
-  const auto row_bytes = static_cast<std::uint32_t>(a.header.row_bytes);
-  const auto bytes = static_cast<std::uint32_t>(a.outer * a.header.row_bytes);
-  if (share.first * packet_payload >= bytes) return;
+__device__ void for_each_own(const Run& own, const Share& share, Function function) {
+  if (share.first * packet_payload >= own.bytes) return;
   function(share.first, share.payload);
-  const int width = alignment(shard, row_bytes, packet_payload);
-  for (std::uint32_t i = share.first + share.step; i * packet_payload < bytes; i += share.step) {
-    function(i, load_payload(shard, row_bytes, bytes, i * packet_payload, width));
+#pragma unroll 1
+  for (std::uint32_t i = share.first + share.step; i * packet_payload < own.bytes;
+       i += share.step) {
+    function(i, load_packet(own, i));
   }
 }
 
-inline __device__ void send_packets(const Call& call, const Share& share) {
+inline __device__ void send_packets(const Call& call, const Run& own, const Share& share) {
   const Arguments& a = call.arguments;
   const std::size_t slot = a.layout.packets(a.self, call.number);
-  for_each_own(a, share, [&](std::uint32_t i, std::uint64_t payload) {
+  for_each_own(own, share, [&](std::uint32_t i, std::uint64_t payload) {
+#pragma unroll 1
     for (int k = 1; k < a.size; ++k) {
       put(call.theirs(call.peer(k), slot) + std::size_t{i} * sizeof(Packet),
           payload,
@@ -110,16 +124,23 @@ inline __device__ void send_packets(const Call& call, const Share& share) {
   });
 }
 
-inline __device__ void keep_own(const Call& call, const Terms& terms, const Share& share) {
+// Where a member's section belongs in this member's output.
+inline __device__ Run output_run(const Call& call, const Terms& terms, int from) {
+  return run_of(own_output(call, terms, from),
+                call.arguments.outer,
+                terms.header(from).row_bytes,
+                terms.reciprocal[from]);
+}
+
+inline __device__ void keep_own(const Call& call,
+                                const Terms& terms,
+                                const Run& own,
+                                const Share& share) {
   const Arguments& a = call.arguments;
   if (a.header.in_place_offset != Gather::not_in_place) return;
-  const Rows to = own_output(call, terms, a.self);
-  const auto row_bytes = static_cast<std::uint32_t>(a.header.row_bytes);
-  const auto bytes = static_cast<std::uint32_t>(a.outer * a.header.row_bytes);
-  const int width = alignment(to, row_bytes, packet_payload);
-  for_each_own(a, share, [&](std::uint32_t i, std::uint64_t payload) {
-    store_payload(to, row_bytes, bytes, i * packet_payload, width, payload);
-  });
+  const Run to = output_run(call, terms, a.self);
+  for_each_own(
+      own, share, [&](std::uint32_t i, std::uint64_t payload) { store_packet(to, i, payload); });
 }
 
 // Packets of a few peers, looked at in one go: a look takes as long as many looks at once.
@@ -153,31 +174,21 @@ inline __device__ bool take_packets(
   for (int j = 0; j < Looks::peers; ++j) {
     if (k + j >= a.size) continue;
     const int from = call.peer(k + j);
-    const auto row_bytes = static_cast<std::uint32_t>(terms.header(from).row_bytes);
-    const auto bytes = static_cast<std::uint32_t>(a.outer * row_bytes);
-    if (i * packet_payload >= bytes) continue;
-    std::uint64_t payload = looks.payload[j];
+    const Run to = output_run(call, terms, from);
+    if (i * packet_payload >= to.bytes) continue;
     if (!looks.here[j]) {
       const std::byte* packet =
           call.mine(a.layout.packets(from, call.number)) + std::size_t{i} * sizeof(Packet);
-      if (!wait(call, from, [&] { return get(packet, call.flag32(), payload); })) return false;
+      if (!wait(call, from, [&] { return get(packet, call.flag32(), looks.payload[j]); })) {
+        return false;
+      }
     }
-    const Rows to = own_output(call, terms, from);
-    store_payload(to,
-                  row_bytes,
-                  bytes,
-                  i * packet_payload,
-                  alignment(to, row_bytes, packet_payload),
-                  payload);
+    store_packet(to, i, looks.payload[j]);
   }
   return true;
 }
 
-// `early`: looks at this thread's first packet of the first peers.
-inline __device__ void receive_packets(const Call& call,
-                                       const Terms& terms,
-                                       const Share& share,
-                                       const Looks& early) {
+inline __device__ void receive_packets(const Call& call, const Terms& terms, const Share& share) {
   const Arguments& a = call.arguments;
   std::uint64_t longest = 0;
   for (int from = 0; from < a.size; ++from) {
@@ -185,10 +196,23 @@ inline __device__ void receive_packets(const Call& call,
   }
   for (std::uint32_t i = share.first; i * packet_payload < longest; i += share.step) {
     for (int k = 1; k < a.size; k += Looks::peers) {
-      const bool looked = i == share.first && k == 1;
-      if (!take_packets(call, terms, k, i, looked ? early : look(call, k, i))) return;
+      if (!take_packets(call, terms, k, i, look(call, k, i))) return;
     }
   }
+}
+
+// What comes in goes where the headers say. By the block.
+static __device__ __noinline__ void unpack_as_agreed(const Call call, bool failed) {
+  __shared__ Terms terms;
+  const Arguments& a = call.arguments;
+  if (!agree(call, terms, !failed && receive_headers(call, terms))) return;
+  const int i = static_cast<int>(threadIdx.x);
+  if (i < a.size) terms.reciprocal[i] = reciprocal_of(terms.header(i).row_bytes);
+  __syncthreads();
+  const Run own = own_run(a);
+  const Share share = begin_share(own);
+  keep_own(call, terms, own, share);
+  receive_packets(call, terms, share);
 }
 
 }  // namespace muster::transport::cuda

@@ -52,11 +52,14 @@ inline __device__ void push(const Call& call, const Terms& terms, Rows* places) 
                    gridDim.x * blockDim.x);
 }
 
-inline __device__ void pull(const Call& call, const Terms& terms) {
+// Was there anything to pull?
+inline __device__ bool pull(const Call& call, const Terms& terms) {
   const Arguments& a = call.arguments;
+  bool any = false;
   for (int k = 1; k < a.size; ++k) {
     const int from = call.peer(k);
     if (route(call, terms, from, a.self) != Route::pull) continue;
+    any = true;
     __threadfence_system();  // behind the header
     const Header& header = terms.header(from);
     const Rows shard{a.members[from].arena + header.shard_offset, header.shard_stride};
@@ -70,6 +73,7 @@ inline __device__ void pull(const Call& call, const Terms& terms) {
                        blockIdx.x * blockDim.x + threadIdx.x,
                        gridDim.x * blockDim.x);
   }
+  return any;
 }
 
 // A block's pieces of a staged section are every gridDim.x-th: this one's piece `turn`.
@@ -94,13 +98,13 @@ inline __device__ bool publish_piece(const Call& call, const Terms& terms, std::
   const std::uint64_t bytes = a.outer * a.header.row_bytes;
   const int i = static_cast<int>(threadIdx.x);
   const bool receives = i < a.size && route(call, terms, a.self, i) == Route::staged;
+  bool is_free = true;
   if (receives && turn >= ring_pieces) {
     const std::byte* taken = call.mine(a.layout.taken(i, block));
     const std::uint64_t due = staged_flag(call, turn - ring_pieces + 1);
-    wait(call, i, [&] { return flag(taken) >= due; });
+    is_free = wait(call, i, [&] { return flag(taken) >= due; });
   }
-  __syncthreads();
-  if (*call.stop != 0) return false;
+  if (__syncthreads_or(!is_free) != 0) return false;
   const std::uint64_t begin = piece_begin(turn);
   const Rows to = packed(call.mine(a.layout.piece(block, turn)), begin, a.header.row_bytes);
   copy<Whose::own>(&to,
@@ -126,12 +130,12 @@ inline __device__ bool take_piece(const Call& call,
   const int block = static_cast<int>(blockIdx.x);
   const Header& header = terms.header(from);
   const std::uint64_t due = staged_flag(call, turn + 1);
+  bool is_here = true;
   if (threadIdx.x == 0) {
     const std::byte* published = call.mine(a.layout.published(from, block));
-    wait(call, from, [&] { return flag(published) >= due; });
+    is_here = wait(call, from, [&] { return flag(published) >= due; });
   }
-  __syncthreads();
-  if (*call.stop != 0) return false;
+  if (__syncthreads_or(!is_here) != 0) return false;
   const std::uint64_t begin = piece_begin(turn);
   const Rows piece =
       packed(call.theirs(from, a.layout.piece(block, turn)), begin, header.row_bytes);
@@ -180,6 +184,27 @@ inline __device__ bool stage(const Call& call, const Terms& terms) {
     }
     if (!more) return true;
   }
+}
+
+// What a block has done with its rows.
+struct Moved {
+  bool well;  // or the call is given up
+  bool pulled;
+};
+
+// Whatever the headers say. By the block.
+inline __device__ Moved move_rows(const Call& call, bool failed) {
+  __shared__ Terms terms;
+  __shared__ Rows places[most_members + 1];
+  if (!agree(call, terms, !failed && receive_headers(call, terms))) return {false, false};
+  push(call, terms, places);
+  const bool pulled = pull(call, terms);
+  return {stage(call, terms), pulled};
+}
+
+// For a kernel that rarely needs it.
+static __device__ __noinline__ Moved move_rows_after_all(const Call call, bool failed) {
+  return move_rows(call, failed);
 }
 
 }  // namespace muster::transport::cuda

@@ -13,14 +13,32 @@ inline __device__ void put(std::byte* packet, std::uint64_t payload, std::uint32
                : "memory");
 }
 
-inline __device__ bool get(const std::byte* packet, std::uint32_t flag, std::uint64_t& payload) {
-  std::uint64_t low, high;
+// A packet as it is found. To look at several, take them all before asking what they hold: a look
+// takes as long as many at once.
+struct Found {
+  std::uint64_t low;
+  std::uint64_t high;
+
+  __device__ bool is_of(std::uint32_t flag) const {
+    return static_cast<std::uint32_t>(low >> 32) == flag &&
+           static_cast<std::uint32_t>(high >> 32) == flag;
+  }
+  __device__ std::uint64_t payload() const { return (low & 0xffffffff) | high << 32; }
+};
+
+inline __device__ Found find(const std::byte* packet) {
+  Found found;
   asm volatile("ld.relaxed.sys.global.v2.b64 {%0, %1}, [%2];"
-               : "=l"(low), "=l"(high)
+               : "=l"(found.low), "=l"(found.high)
                : "l"(packet)
                : "memory");
-  payload = (low & 0xffffffff) | high << 32;
-  return low >> 32 == flag && high >> 32 == flag;
+  return found;
+}
+
+inline __device__ bool get(const std::byte* packet, std::uint32_t flag, std::uint64_t& payload) {
+  const Found found = find(packet);
+  payload = found.payload();
+  return found.is_of(flag);
 }
 
 inline __device__ void set_flag(std::byte* word, std::uint64_t value) {
