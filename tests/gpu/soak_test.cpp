@@ -88,7 +88,9 @@ TEST(Soak, SmallGathersInGraphs) {
     const DeviceBytes full = ordinary(std::size_t{1024} * ranks, stream);
     Soaked soaked(world, communicator, stream);
     const CapturedGraph graph(stream, [&] {
-      for (int i = 0; i < calls_a_graph; ++i) soaked.gather(shard.get(), full.get(), 8, 100);
+      for (int i = 0; i < calls_a_graph; ++i) {
+        soaked.gather(shard.get(), full.get(), 8, i % 2 == 0 ? 100 : 128);  // any, whole packets
+      }
     });
     meet(world);
     const int replays = small_gathers() / calls_a_graph;
@@ -103,7 +105,9 @@ TEST(Soak, MixedGathers) {
   as_threads(ranks, [](World& world) {
     const OwnStream stream;
     Communicator communicator(world, Group::range(ranks), on_gpu("mixed soak"));
-    constexpr std::size_t most = std::size_t{1} << 20;
+    constexpr std::size_t most_rows = 16;
+    constexpr std::size_t longest_row = 300000;  // so that warps push more than once
+    constexpr std::size_t most = most_rows * (longest_row + 16);
     const Buffer shards = world.allocate(most, Device::cuda(0));
     const Buffer outputs = world.allocate(most * ranks, Device::cuda(0));
     const DeviceBytes private_shard = ordinary(most, stream);
@@ -113,9 +117,12 @@ TEST(Soak, MixedGathers) {
     std::mt19937_64 own(static_cast<unsigned>(world.rank()) + 2);  // places
     const int gathers = small_gathers() / 100;
     for (int i = 0; i < gathers; ++i) {
-      const auto rows = static_cast<std::int64_t>(1 + alike() % 16);
-      const auto longest = static_cast<std::uint64_t>(alike() % 4 == 0 ? 60000 : 3000);
-      const auto row_bytes = static_cast<std::int64_t>(1 + alike() % longest);
+      const auto rows = static_cast<std::int64_t>(1 + alike() % most_rows);
+      const std::uint64_t longest = alike() % 4 != 0   ? 3000
+                                    : alike() % 4 != 0 ? 60000
+                                                       : longest_row;
+      auto row_bytes = static_cast<std::int64_t>(1 + alike() % longest);
+      if (alike() % 2 == 0) row_bytes = (row_bytes + 15) / 16 * 16;  // whole words
       soaked.gather(own() % 2 ? shards.data() : private_shard.get(),
                     own() % 2 ? outputs.data() : private_output.get(),
                     rows,
