@@ -96,7 +96,8 @@ class GpuReport(unittest.TestCase):
         self.assertIn("wrong bytes in all measurements: 3", text)
         self.assertEqual(len(report["bench"]), 4)
 
-    def test_a_run_of_programs_that_stand_in_is_a_report_and_a_status(self):
+    def run_stand_ins(self, *options):
+        """Runs tools/gpu-test with programs that say they passed, but gpu_test, which failed."""
         programs = self.folder / "bin"
         programs.mkdir()
         stand_in = ("#!/bin/sh\n"
@@ -108,17 +109,28 @@ class GpuReport(unittest.TestCase):
             (programs / name).chmod(0o755)
         (programs / "commit").write_text("0123456789abcdef\n")
         result = subprocess.run(
-            [os.path.join(TOOLS, "gpu-test"), "--no-build", programs, self.folder / "out"],
+            [os.path.join(TOOLS, "gpu-test"), "--no-build", programs, *options, self.folder / "out"],
             env=dict(os.environ, PATH=f"{programs}:{os.environ['PATH']}"),
             capture_output=True, text=True, check=False)
+        return result, (self.folder / "out" / "report.txt").read_text()
+
+    def test_a_run_of_programs_that_stand_in_is_a_report_and_a_status(self):
+        result, text = self.run_stand_ins()
         self.assertEqual(result.returncode, 1, result.stderr)
-        text = (self.folder / "out" / "report.txt").read_text()
         self.assertRegex(text, r"failures +status 1.*\n +failed: A\.B\n")
         self.assertRegex(text, r"processes-4 +ok +1 tests passed")
         self.assertRegex(text, r"bench-plain +ok")
         self.assertIn("not run: all of NCCL: muster was built without its header", text)
         self.assertIn("not run: anything between two GPUs: there is one", text)
         self.assertTrue((self.folder / "out" / "report.json").exists())
+
+    def test_a_run_of_some_steps_says_which_others_there_are(self):
+        result, text = self.run_stand_ins("--only", "^processes|^bench-plain$")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(text, r"processes-4 +ok +1 tests passed")
+        self.assertRegex(text, r"bench-plain +ok")
+        self.assertNotIn("failed: A.B", text)
+        self.assertIn("not run: failures: not asked for", text)
 
     def test_a_run_that_left_nothing_has_a_report_too(self):
         text, report = self.report()
