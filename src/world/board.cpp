@@ -120,6 +120,30 @@ auto& held_of(Entry& entry, int position) {
   return entry.held[static_cast<std::size_t>(position) / BoardEntry::held_a_word];
 }
 
+// BoardEntry::phase: a Phase in 8 bits; above, in 8, 1 + the rank to blame, or 0; then one for
+// lost.
+constexpr std::uint32_t phase_mask = 0xff;
+constexpr int blame_shift = 8;
+constexpr int lost_shift = 16;
+static_assert(World::max_size < 0xff);
+
+Phase phase_of(std::uint32_t word) {
+  return static_cast<Phase>(word & phase_mask);
+}
+
+std::uint32_t failed_word(const std::optional<Blame>& blame) {
+  const auto failed = static_cast<std::uint32_t>(Phase::failed);
+  if (!blame) return failed;
+  return failed | static_cast<std::uint32_t>(blame->rank + 1) << blame_shift |
+         static_cast<std::uint32_t>(blame->lost) << lost_shift;
+}
+
+std::optional<Blame> blame_of(std::uint32_t word) {
+  const std::uint32_t rank = word >> blame_shift & phase_mask;
+  if (phase_of(word) != Phase::failed || rank == 0) return std::nullopt;
+  return Blame{.rank = static_cast<int>(rank) - 1, .lost = (word >> lost_shift & 1) != 0};
+}
+
 }  // namespace
 
 std::uint64_t Subject::key() const noexcept {
@@ -155,7 +179,7 @@ std::optional<Post> BoardReader::read(std::size_t index) const {
   const std::size_t offset = entry.offset.load(std::memory_order_relaxed);
   const std::size_t members = entry.members.load(std::memory_order_relaxed);
   const std::size_t bytes = entry.bytes.load(std::memory_order_relaxed);
-  const auto phase = static_cast<Phase>(entry.phase.load(std::memory_order_acquire));
+  const Phase phase = phase_of(entry.phase.load(std::memory_order_acquire));
   if (members > static_cast<std::size_t>(World::max_size) || offset % alignof(Word) != 0 ||
       offset > arena_.bytes() ||
       seen_bytes(members) + words_for(bytes) * sizeof(Word) > arena_.bytes() - offset) {
@@ -218,9 +242,16 @@ std::vector<Post> BoardReader::all() const {
 
 std::optional<Phase> BoardReader::phase(const PostName& post) const noexcept {
   const BoardEntry& entry = board_.entries[post.entry];
-  const auto phase = static_cast<Phase>(entry.phase.load(std::memory_order_acquire));
+  const Phase phase = phase_of(entry.phase.load(std::memory_order_acquire));
   if (entry.id.load(std::memory_order_acquire) != post.id) return std::nullopt;
   return phase;
+}
+
+std::optional<Blame> BoardReader::blame(const PostName& post) const noexcept {
+  const BoardEntry& entry = board_.entries[post.entry];
+  const auto blame = blame_of(entry.phase.load(std::memory_order_acquire));
+  if (entry.id.load(std::memory_order_acquire) != post.id) return std::nullopt;
+  return blame;
 }
 
 bool BoardReader::hold(const PostName& post, int position) noexcept {
@@ -317,6 +348,11 @@ void PinnedPost::mark_seen(int position, std::uint32_t id) noexcept {
 
 void PinnedPost::set_phase(Phase phase) noexcept {
   entry_->phase.store(static_cast<std::uint32_t>(phase), std::memory_order_release);
+  writer_.changed();
+}
+
+void PinnedPost::fail(const std::optional<Blame>& blame) noexcept {
+  entry_->phase.store(failed_word(blame), std::memory_order_release);
   writer_.changed();
 }
 

@@ -27,6 +27,13 @@ enum class Phase : std::uint32_t {
   failed = 3,    // the poster has given up; the post stays up for a while to say so
 };
 
+// On whose account a member has given up: a rank that is lost or has itself given up, or one that
+// did not come.
+struct Blame {
+  int rank = 0;
+  bool lost = false;
+};
+
 // What a post is about. Posts with the same subject belong together.
 struct Subject {
   Topic topic = Topic::communicator;
@@ -72,6 +79,9 @@ class BoardReader {
   // The phase of a post found before; nothing when it has been taken down since.
   std::optional<Phase> phase(const PostName& post) const noexcept;
 
+  // Why the poster has given up, where it said so. The rank may be any.
+  std::optional<Blame> blame(const PostName& post) const noexcept;
+
   // Holds what a post found before tells of, as the member at `position`: its owner uses none of
   // that for anything else until release(). False when the post is closed or has been taken down.
   bool hold(const PostName& post, int position) noexcept;
@@ -116,6 +126,7 @@ class PinnedPost {
   PostName name() const noexcept;
   void mark_seen(int position, std::uint32_t id) noexcept;
   void set_phase(Phase phase) noexcept;
+  void fail(const std::optional<Blame>& blame) noexcept;  // the phase, and why
 
   void close() noexcept;  // nobody holds it from now on who does not already
 

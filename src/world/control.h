@@ -33,7 +33,7 @@ struct BoardEntry {
 
   std::atomic<std::uint64_t> key;      // hash of what the post is about
   std::atomic<std::uint32_t> id;       // 0: the entry is free
-  std::atomic<std::uint32_t> phase;    // a Phase
+  std::atomic<std::uint32_t> phase;    // a Phase, and above its 8 bits a Blame (board.cpp)
   std::atomic<std::uint64_t> offset;   // of the post's memory
   std::atomic<std::uint32_t> members;  // group size
   std::atomic<std::uint32_t> bytes;    // of the content

@@ -1,7 +1,5 @@
 #include "world/meeting.h"
 
-#include "muster/error.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -110,7 +108,7 @@ void Meeting::confirm() {
 }
 
 std::shared_ptr<const Hold> Meeting::withdraw() noexcept {
-  if (!confirmed_) own_post().set_phase(Phase::failed);
+  if (!confirmed_) own_post().fail(blame_);
   own_post().close();
   withdrawn_ = true;
   return hold_;
@@ -127,8 +125,11 @@ void Meeting::for_each_peer(Function function) {
 bool Meeting::find(int i) {
   if (post_of(i).id != 0) return true;
   for (Post& post : board_of(i).find_all(subject_)) {
-    if (post.phase == Phase::failed) continue;
     const std::uint32_t saw = post.seen[static_cast<std::size_t>(self_)];
+    if (post.phase == Phase::failed) {
+      if (saw == own_post().id()) throw_given_up(i, post);  // on this meeting, not an earlier one
+      continue;
+    }
     if (saw != 0 && saw != own_post().id()) continue;  // it is meeting an earlier self of mine
     own_post().mark_seen(i, post.id);
     post_of(i) = std::move(post);
@@ -162,24 +163,40 @@ bool Meeting::has_gathered(int i) {
   return phase != Phase::waiting;
 }
 
-// A member gave up on somebody: on one that died, or has another group, or has not come.
-void Meeting::throw_given_up(int i) {
+// A member gave up on somebody: on one that died, or has another group, or has not come. What it
+// says itself comes behind what can be seen, but before what could be guessed: this rank may learn
+// of a death later than that member did.
+void Meeting::throw_given_up(int i, const PostName& post) {
   state_.liveness().probe();
   for_each_peer([&](int j) {
     if (state_.liveness().fate(subject_.group[j]) == Fate::died) throw_lost(subject_.group[j]);
   });
   check_other_groups();
-  const std::vector<int> ranks = missing(i);
   const int rank = subject_.group[i];
-  if (ranks.front() == rank) {
-    throw Error(
-        ErrorCode::peer_lost, fmt::format("{}: rank {} has given up", operation_, rank), rank);
+  const auto blame = board_of(i).blame(post);
+  if (blame && blame->rank != state_.rank() && subject_.group.position(blame->rank)) {
+    if (!blame->lost) {
+      give_up(ErrorCode::timeout,
+              blame->rank,
+              fmt::format("rank {} gave up waiting for rank {}", rank, blame->rank));
+    }
+    give_up(ErrorCode::peer_lost,
+            blame->rank,
+            fmt::format("rank {} gave up on rank {}", rank, blame->rank));
   }
-  throw Error(
-      ErrorCode::timeout,
-      fmt::format(
-          "{}: rank {} gave up waiting for rank {}", operation_, rank, fmt::join(ranks, ", rank ")),
-      ranks.front());
+  const std::vector<int> ranks = missing(i);
+  if (ranks.front() == rank) {
+    give_up(ErrorCode::peer_lost, rank, fmt::format("rank {} has given up", rank));
+  }
+  give_up(ErrorCode::timeout,
+          ranks.front(),
+          fmt::format("rank {} gave up waiting for rank {}", rank, fmt::join(ranks, ", rank ")));
+}
+
+// Says so on this rank's post too, when that is withdrawn.
+void Meeting::give_up(ErrorCode code, int culprit, const std::string& what) {
+  blame_ = {.rank = culprit, .lost = code == ErrorCode::peer_lost};
+  throw Error(code, operation_ + ": " + what, culprit);
 }
 
 template <typename Met>
@@ -197,7 +214,7 @@ void Meeting::wait_for(int i, Met met) {
   for (;;) {
     const std::uint32_t generation = board.generation();
     if (met(i)) return;
-    check_lost(met);
+    check_lost();
     const auto now = Clock::now();
     if (now >= deadline_) throw_timeout(i);
     board.sleep(generation, std::min(deadline_, now + slice));
@@ -207,15 +224,15 @@ void Meeting::wait_for(int i, Met met) {
   }
 }
 
-// Throws when a member is lost that has not done what is waited for: nobody needs to wait for the
-// others then.
-template <typename Met>
-void Meeting::check_lost(Met met) {
+// Throws when a member is lost that has not read every member's post: it never will, and nobody
+// needs to wait for the others then. One that has read them all keeps nobody from meeting, since
+// what it posted can still be read.
+void Meeting::check_lost() {
   if (state_.liveness().losses() == 0) return;
   for_each_peer([&](int i) {
-    if (!state_.liveness().lost(subject_.group[i]) || met(i)) return;
+    if (!state_.liveness().lost(subject_.group[i]) || (find(i) && has_gathered(i))) return;
     const auto post = board_of(i).find_any(subject_);
-    if (post && post->phase == Phase::failed) throw_given_up(i);
+    if (post && post->phase == Phase::failed) throw_given_up(i, *post);
     throw_lost(subject_.group[i]);
   });
 }
@@ -225,11 +242,11 @@ void Meeting::attention() noexcept {
   for_each_peer([&](int i) { board_of(i).wake(); });
 }
 
-void Meeting::throw_lost(int rank) const {
+void Meeting::throw_lost(int rank) {
   const bool left = state_.liveness().fate(rank) == Fate::left;
-  throw Error(ErrorCode::peer_lost,
-              fmt::format("{}: rank {} {}", operation_, rank, left ? "left the world" : "died"),
-              rank);
+  give_up(ErrorCode::peer_lost,
+          rank,
+          fmt::format("rank {} {}", rank, left ? "left the world" : "died"));
 }
 
 // The members to blame. Those that this rank waits for may themselves wait for somebody: the
@@ -252,12 +269,10 @@ std::vector<int> Meeting::missing(int waiting_for) {
 
 void Meeting::throw_timeout(int waiting_for) {
   const std::vector<int> ranks = missing(waiting_for);
-  throw Error(ErrorCode::timeout,
-              fmt::format("{}: rank {} waited in vain for rank {}",
-                          operation_,
-                          state_.rank(),
-                          fmt::join(ranks, ", rank ")),
-              ranks.front());
+  give_up(ErrorCode::timeout,
+          ranks.front(),
+          fmt::format(
+              "rank {} waited in vain for rank {}", state_.rank(), fmt::join(ranks, ", rank ")));
 }
 
 // Throws when a member that this rank waits for waits for it too, but under another group.

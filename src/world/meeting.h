@@ -1,6 +1,7 @@
 // Members of a group find each other by subject, and learn what each brought.
 #pragma once
 
+#include "muster/error.h"
 #include "world/board.h"
 #include "world/deadline.h"
 #include "world/liveness.h"
@@ -9,6 +10,7 @@
 #include <cstddef>
 #include <list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -76,18 +78,19 @@ class Meeting final : private Listener {
   void wait_for_all(Met met);
   template <typename Met>
   void wait_for(int i, Met met);
-  template <typename Met>
-  void check_lost(Met met);
+  void check_lost();
   void attention() noexcept override;
   bool find(int i);
   bool has_gathered(int i);
   void require_standing(int i);
   void hold_all(Holds& holds);
-  [[noreturn]] void throw_given_up(int i);
+  [[noreturn]] void throw_given_up(int i, const PostName& post);
+  [[noreturn]] void throw_given_up(int i) { throw_given_up(i, post_of(i)); }
   void check_other_groups();
   std::vector<int> missing(int waiting_for);
   [[noreturn]] void throw_timeout(int waiting_for);
-  [[noreturn]] void throw_lost(int rank) const;
+  [[noreturn]] void throw_lost(int rank);
+  [[noreturn]] void give_up(ErrorCode code, int culprit, const std::string& what);
 
   BoardReader board_of(int i) const { return state_.board_of(subject_.group[i]); }
   PinnedPost& own_post() noexcept { return pinned_.front().post; }
@@ -102,6 +105,7 @@ class Meeting final : private Listener {
   std::vector<Post> posts_;          // by position; id 0 where not found yet
   std::list<LingeringPost> pinned_;  // one, which may have to linger when there is no memory
   std::shared_ptr<PostHold> hold_;
+  std::optional<Blame> blame_;  // once this rank has given up on somebody
   bool gathered_ = false;
   bool confirmed_ = false;
   bool withdrawn_ = false;

@@ -68,7 +68,7 @@ std::vector<Input> seeds() {
   PinnedPost first(board().writer(), {Topic::communicator, Group{0, 1}, "a tag"}, body);
   PinnedPost second(board().writer(), {Topic::exchange, Group{2, 0, 1}, ""}, {});
   first.mark_seen(1, 4);
-  second.set_phase(Phase::failed);
+  second.fail(Blame{.rank = 1, .lost = true});
   return {board().bytes()};
 }
 
@@ -84,6 +84,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (const auto found = reader.find_any(post.subject)) {
       if (found->subject != post.subject) std::abort();
       if (!reader.phase(*found)) std::abort();
+      if (reader.blame(*found) && found->phase != Phase::failed) std::abort();
     }
   }
   return 0;

@@ -137,6 +137,87 @@ TEST(AMemberThatGivesUp, SaysSoForAsLongAsSomebodyCouldMissIt) {
   EXPECT_EQ(test::thrown_by([&] { late.confirm(); }).code(), ErrorCode::peer_lost);
 }
 
+// Of three members, the last steps of one of which the others do not see.
+class ThreeMembers : public ::testing::Test {
+ protected:
+  std::unique_ptr<Meeting> meeting_of(std::size_t rank) {
+    return std::make_unique<Meeting>(*states_[rank],
+                                     Subject{Topic::communicator, Group{0, 1, 2}, "tag"},
+                                     std::span<const std::byte>(),
+                                     deadline_after(60s),
+                                     "test");
+  }
+  // As the kernel does it, one observer after the other.
+  void die(int rank) {
+    for (int observer = 0; observer < 3; ++observer) die_before(rank, observer);
+  }
+  void die_before(int rank, int observer) {
+    auto& control = states_[0]->control_of(rank);
+    control.life[static_cast<std::size_t>(observer)].word.fetch_or(FUTEX_OWNER_DIED);
+  }
+  Error error_of_gathering(std::size_t rank) {
+    Holds holds(*states_[rank]);
+    const auto meeting = meeting_of(rank);
+    return test::thrown_by([&] { meeting->gather(holds); });
+  }
+
+  std::vector<std::shared_ptr<State>> states_ = State::threads(3);
+};
+
+TEST_F(ThreeMembers, LearnOfOneThatDiedOverTheMeetingHoweverLateTheyCome) {
+  const auto dead = meeting_of(1);  // has posted, and found nobody
+  die(1);
+  for (const std::size_t rank : {2, 0}) {  // rank 0 finds rank 2's post only as one of the past
+    const Error error = error_of_gathering(rank);
+    EXPECT_EQ(error.code(), ErrorCode::peer_lost) << error.what();
+    EXPECT_EQ(error.peer(), 1) << error.what();
+  }
+}
+
+TEST_F(ThreeMembers, LearnOfOneThatGaveUpBeforeTheyFoundIt) {
+  const auto first = meeting_of(0);
+  const auto second = meeting_of(1);
+  {
+    Holds holds(*states_[2]);
+    meeting_of(2)->gather(holds);  // has seen the others, and goes without having met them
+  }
+  Holds holds(*states_[0]);
+  const Error error = test::thrown_by([&] { first->gather(holds); });
+  EXPECT_EQ(error.code(), ErrorCode::peer_lost) << error.what();
+  EXPECT_EQ(error.peer(), 2) << error.what();
+}
+
+TEST_F(ThreeMembers, LearnOfADeathFromOneThatSawItFirst) {
+  const auto first = meeting_of(0);
+  const auto dead = meeting_of(1);
+  die_before(1, 2);
+  {
+    Holds holds(*states_[2]);
+    const auto last = meeting_of(2);
+    last->gather(holds);
+    EXPECT_EQ(test::thrown_by([&] { last->confirm(); }).peer(), 1);
+  }
+  Holds holds(*states_[0]);
+  const Error error = test::thrown_by([&] { first->gather(holds); });
+  EXPECT_EQ(error.code(), ErrorCode::peer_lost) << error.what();
+  EXPECT_EQ(error.peer(), 1) << error.what();
+}
+
+TEST_F(ThreeMembers, MeetThoughOneDiedThatHadSeenAll) {
+  const auto first = meeting_of(0);
+  const auto last = meeting_of(2);
+  const auto dead = meeting_of(1);
+  Holds holds_of_the_dead(*states_[1]);
+  dead->gather(holds_of_the_dead);
+  die(1);
+  Holds holds(*states_[0]);
+  Holds holds_of_the_last(*states_[2]);
+  first->gather(holds);
+  last->gather(holds_of_the_last);
+  first->confirm();
+  last->confirm();
+}
+
 TEST(APost, IsHeldByNobodyNewOnceItIsClosed) {
   const auto states = State::threads(3);
   const Subject shared{Topic::communicator, Group{0, 1, 2}, "tag"};
