@@ -15,7 +15,8 @@ class Allocation;
 }
 
 /// Memory from World::allocate that every peer of the world can reach, so that a gather into or
-/// from it takes one copy. Owns the memory; movable. Aligned to 128 bytes, contents unspecified.
+/// from it takes one copy. Owns the memory; movable. Aligned to 128 bytes,
+/// on a GPU to 512; contents unspecified.
 ///
 /// A Buffer may be destroyed at any time, also after its World: memory that a peer could still
 /// write (after a failed gather) is given out again only when that peer has acknowledged or died.

@@ -25,6 +25,8 @@ namespace muster::world {
 namespace {
 
 constexpr std::size_t page = 4096;
+// Processors that fetch lines in pairs share them in pairs.
+constexpr std::size_t two_cache_lines = 128;
 constexpr std::size_t mib = std::size_t{1} << 20;
 
 // Ranges from this size on begin and end with a page.
@@ -72,7 +74,8 @@ Mapping::~Mapping() {
   munmap(base_, bytes_);
 }
 
-Arena::Arena(std::byte* base, std::size_t bytes) : base_(base), bytes_(bytes) {
+Arena::Arena(std::byte* base, std::size_t bytes, std::size_t alignment)
+    : base_(base), bytes_(bytes), alignment_(alignment) {
   free_.emplace(0, FreeRange{bytes, false});
 }
 
@@ -89,7 +92,7 @@ Arena::FreeRanges::iterator Arena::find_free(std::size_t bytes) {
 Range Arena::allocate(std::size_t bytes, bool zeroed) {
   const bool too_large = bytes > bytes_;
   const std::size_t rounded =
-      round_up(std::max<std::size_t>(bytes, 1), bytes < large ? alignment : page);
+      round_up(std::max<std::size_t>(bytes, 1), bytes < large ? alignment_ : page);
   std::lock_guard lock(mutex_);
   sweep();
   auto found = too_large ? free_.end() : find_free(rounded);
@@ -217,7 +220,8 @@ HostArena::Memory::Memory(std::size_t bytes)
 HostArena::HostArena(std::size_t bytes) : HostArena(Memory(bytes)) {}
 
 HostArena::HostArena(Memory memory)
-    : Arena(memory.mapping->base(), memory.mapping->bytes()), memory_(std::move(memory)) {}
+    : Arena(memory.mapping->base(), memory.mapping->bytes(), two_cache_lines),
+      memory_(std::move(memory)) {}
 
 void HostArena::commit(Range range) {
   // The kernel would rather kill somebody than refuse these pages.

@@ -54,8 +54,6 @@ class Hold {
 // What kind of memory it is, a derived class says. Thread-safe.
 class Arena {
  public:
-  static constexpr std::size_t alignment = 128;
-
   virtual ~Arena() = default;
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -85,7 +83,8 @@ class Arena {
   std::optional<std::size_t> offset_of(const void* data, std::size_t bytes) const noexcept;
 
  protected:
-  Arena(std::byte* base, std::size_t bytes);
+  // Ranges begin at multiples of `alignment` bytes.
+  Arena(std::byte* base, std::size_t bytes, std::size_t alignment);
 
  private:
   // Puts memory behind a range, where there is none yet, that every peer can reach when it returns.
@@ -113,6 +112,7 @@ class Arena {
 
   std::byte* const base_;
   const std::size_t bytes_;
+  const std::size_t alignment_;
 
   std::mutex mutex_;
   FreeRanges free_;

@@ -140,10 +140,14 @@ void Reservation::map(Range range, CUmemGenericAllocationHandle handle, int home
   }
 }
 
+// What cudaMalloc's memory has, and engines demand: that of textures, on all devices so far.
+// https://docs.nvidia.com/cuda/cuda-c-programming-guide/ (cudaDevAttrTextureAlignment)
+constexpr std::size_t alignment = 512;
+
 CudaArena::CudaArena(State& state, int ordinal) : CudaArena(state, ordinal, reserve_for(ordinal)) {}
 
 CudaArena::CudaArena(State& state, int ordinal, std::shared_ptr<Reservation> reservation)
-    : Arena(reservation->base(), reservation->bytes()),
+    : Arena(reservation->base(), reservation->bytes(), alignment),
       state_(state),
       ordinal_(ordinal),
       uuid_(uuid_of(ordinal)),
