@@ -74,7 +74,7 @@ class CudaChannel : public Channel, private world::Listener {
         arena_(memory_.arena(ordinal_)),
         layout_(Layout::of(checked_size(group))),
         stream_user_(endpoint_.state.get()),
-        mapped_(allocate_pinned(Mapped::bytes(group.size()))),
+        mapped_(allocate_pinned(Mapped::bytes(group.size()), ordinal_)),
         control_(endpoint_.state->arena().allocate(host_control_bytes(group.size()), true)) {
     endpoint_.self = *group.position(endpoint_.state->rank());
     endpoint_.controls[static_cast<std::size_t>(endpoint_.self)] = {

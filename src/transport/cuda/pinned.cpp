@@ -35,7 +35,7 @@ void ReturnPinned::operator()(std::byte* memory) const noexcept {
   pool().returned[bytes].push_back(memory);
 }
 
-Pinned allocate_pinned(std::size_t bytes) {
+Pinned allocate_pinned(std::size_t bytes, int ordinal) {
   const std::size_t rounded = (bytes + 127) / 128 * 128;
   Pool& p = pool();
   const std::lock_guard lock(p.mutex);
@@ -46,6 +46,7 @@ Pinned allocate_pinned(std::size_t bytes) {
     returned.pop_back();
   } else {
     if (p.left < rounded) {
+      const world::cuda::CurrentDevice current(ordinal);
       void* slab = nullptr;
       world::cuda::require(
           cudaHostAlloc(&slab, slab_bytes, cudaHostAllocMapped | cudaHostAllocPortable),

@@ -87,7 +87,7 @@ class NcclChannel : public Channel, private world::Listener {
         ordinal_(options.device.ordinal()),
         arena_(static_cast<CudaMemory&>(endpoint_.state->device_memory()).arena(ordinal_)),
         stream_user_(endpoint_.state.get()),
-        mapped_(cuda::allocate_pinned(sizeof(Progress))),
+        mapped_(cuda::allocate_pinned(sizeof(Progress), ordinal_)),
         scratch_(arena_.service_stream()),
         control_(endpoint_.state->arena().allocate(shm::ControlView::bytes(group.size()), true)) {
     endpoint_.self = *group.position(endpoint_.state->rank());

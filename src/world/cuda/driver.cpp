@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <map>
+#include <mutex>
 #include <string>
 
 namespace muster::world::cuda {
@@ -33,7 +35,11 @@ Driver load() {
   }
   Driver d{};
   look_up(d.get_error_string, "cuGetErrorString");
+  look_up(d.device_get, "cuDeviceGet");
   look_up(d.device_get_attribute, "cuDeviceGetAttribute");
+  look_up(d.primary_context_retain, "cuDevicePrimaryCtxRetain");
+  look_up(d.context_push, "cuCtxPushCurrent");
+  look_up(d.context_pop, "cuCtxPopCurrent");
   look_up(d.address_reserve, "cuMemAddressReserve");
   look_up(d.address_free, "cuMemAddressFree");
   look_up(d.create, "cuMemCreate");
@@ -46,6 +52,20 @@ Driver load() {
   look_up(d.import_handle, "cuMemImportFromShareableHandle");
   look_up(d.granularity, "cuMemGetAllocationGranularity");
   return d;
+}
+
+// The runtime's context on a device, which it keeps as long as the process lives. So does this.
+CUcontext primary_context(int ordinal) {
+  static std::mutex mutex;
+  static std::map<int, CUcontext> retained;
+  const std::lock_guard lock(mutex);
+  CUcontext& context = retained[ordinal];
+  if (context == nullptr) {
+    CUdevice device{};
+    require(driver().device_get(&device, ordinal), "finding a device");
+    require(driver().primary_context_retain(&context, device), "making a context");
+  }
+  return context;
 }
 
 }  // namespace
@@ -87,13 +107,17 @@ void require(CUresult status, std::string_view what) {
 }
 
 CurrentDevice::CurrentDevice(int ordinal) {
-  require(cudaGetDevice(&before_), "asking for the current device");
-  changed_ = before_ != ordinal;
-  if (changed_) require(cudaSetDevice(ordinal), fmt::format("setting device cuda:{}", ordinal));
+  int before = 0;
+  require(cudaGetDevice(&before), "asking for the current device");
+  if (before == ordinal) return;
+  require(driver().context_push(primary_context(ordinal)),
+          fmt::format("setting device cuda:{}", ordinal));
+  changed_ = true;
 }
 
 CurrentDevice::~CurrentDevice() {
-  if (changed_) cudaSetDevice(before_);
+  CUcontext own = nullptr;
+  if (changed_) driver().context_pop(&own);
 }
 
 }  // namespace muster::world::cuda

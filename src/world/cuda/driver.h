@@ -11,11 +11,16 @@
 
 namespace muster::world::cuda {
 
-// The driver's functions for virtual memory.
+// The driver's functions for virtual memory and for contexts.
 // https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__VA.html
+// https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__PRIMARY__CTX.html
 struct Driver {
   decltype(&cuGetErrorString) get_error_string;
+  decltype(&cuDeviceGet) device_get;
   decltype(&cuDeviceGetAttribute) device_get_attribute;
+  decltype(&cuDevicePrimaryCtxRetain) primary_context_retain;
+  decltype(&cuCtxPushCurrent) context_push;
+  decltype(&cuCtxPopCurrent) context_pop;
   decltype(&cuMemAddressReserve) address_reserve;
   decltype(&cuMemAddressFree) address_free;
   decltype(&cuMemCreate) create;
@@ -42,7 +47,9 @@ void require_device(int ordinal);
 void require(cudaError_t status, std::string_view what);
 void require(CUresult status, std::string_view what);
 
-// The calling thread's current device, for a while.
+// The calling thread's current device, for a while. What was current before is again afterwards,
+// also if that was none: to set a device that a process does not use would make it a context there,
+// which takes hundreds of megabytes and about as many milliseconds.
 class CurrentDevice {
  public:
   explicit CurrentDevice(int ordinal);
@@ -51,7 +58,6 @@ class CurrentDevice {
   CurrentDevice& operator=(const CurrentDevice&) = delete;
 
  private:
-  int before_ = 0;
   bool changed_ = false;
 };
 
