@@ -22,6 +22,8 @@ NAMES = {
     "nccl+permute": "NCCL + permute",
     "memcpy2d": "2-D copies",
     "kernel": "a kernel that only moves",
+    "copy, one way": "copy to the peer, one way",
+    "copy, both ways": "copies to each other",
 }
 
 

@@ -92,14 +92,14 @@ class Bench:
 
 
 def side_by_side(rows):
-    """2 ranks as threads, graph replay."""
+    """2 ranks, graph replay."""
     return sorted((row for row in rows if row["step"].startswith("2-")),
                   key=lambda row: (row["bytes_per_rank"], row["dim"]))
 
 
 def targets(bench, gpus):
     """(target, measured values, the most that is allowed, 1; or the least, -1)."""
-    yield "a plain call of 1 KiB, of two threads at once: at most 5 us", bench.plain, 5.0, 1
+    yield "a plain call of 1 KiB, of two ranks at once: at most 5 us", bench.plain, 5.0, 1
     if gpus > 1:
         yield "1 KiB a rank: at most 2.5 us", bench.times(KIB, KIB), 2.5, 1
         yield "64 KiB: at most 3.1 us", bench.times(64 * KIB, 64 * KIB), 3.1, 1
@@ -152,7 +152,8 @@ def text_of(report):
     yield from (f"not run: {text}" for text in report["not_run"])
     two = side_by_side(report["bench"])
     if two:
-        yield "\n2 ranks as threads, graph replay, us a call (median; in brackets muster's share of it):"
+        ranks = "threads that share the GPU" if len(report["gpus"]) == 1 else "processes, a GPU each"
+        yield f"\n2 ranks as {ranks}, graph replay, us a call (median; in brackets muster's share of it):"
         yield from table(two)
         yield ""
         for name, values, bound, sign in targets(Bench(report["bench"]), len(report["gpus"])):

@@ -66,7 +66,9 @@ void CudaMemory::copy(void* to, const void* from, std::size_t bytes) const {
 
 CommunicatorOptions CudaMemory::options(const World& world) const {
   use(world);
-  return {.timeout = scaled(World::default_timeout), .device = Device::cuda(device_of(world))};
+  return {.timeout = scaled(World::default_timeout),
+          .device = Device::cuda(device_of(world)),
+          .transport = muster::Transport::cuda};
 }
 
 Stream CudaMemory::stream() const {

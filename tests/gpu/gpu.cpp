@@ -22,8 +22,19 @@ bool have_gpu() {
   return status == cudaSuccess && count > 0;
 }
 
+void use_device_of(const World& world) {
+  int count = 0;
+  require_cuda(cudaGetDeviceCount(&count));
+  require_cuda(cudaSetDevice(world.rank() % count));
+}
+
+Device this_device() {
+  int ordinal = 0;
+  require_cuda(cudaGetDevice(&ordinal));
+  return Device::cuda(ordinal);
+}
+
 OwnStream::OwnStream(int priority) {
-  require_cuda(cudaSetDevice(0));
   require_cuda(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, priority));
 }
 
@@ -38,8 +49,8 @@ Gathering::Gathering(World& world, const OwnStream& stream, std::int64_t bytes)
     : world_(world),
       stream_(stream),
       bytes_(bytes),
-      shard_(world.allocate(static_cast<std::size_t>(bytes), Device::cuda(0))),
-      full_(world.allocate(static_cast<std::size_t>(bytes * world.size()), Device::cuda(0))),
+      shard_(world.allocate(static_cast<std::size_t>(bytes), this_device())),
+      full_(world.allocate(static_cast<std::size_t>(bytes * world.size()), this_device())),
       group_(Group::range(world.size())) {}
 
 void Gathering::fill(int round) {
@@ -68,7 +79,10 @@ void Gathering::expect(int round) {
 }
 
 CommunicatorOptions on_gpu(std::string tag, std::chrono::milliseconds timeout) {
-  return {.timeout = scaled(timeout), .tag = std::move(tag), .device = Device::cuda(0)};
+  return {.timeout = scaled(timeout),
+          .tag = std::move(tag),
+          .device = this_device(),
+          .transport = Transport::cuda};
 }
 
 void as_threads(int ranks, const std::function<void(World&)>& act) {
@@ -78,6 +92,7 @@ void as_threads(int ranks, const std::function<void(World&)>& act) {
   for (std::size_t r = 0; r < worlds.size(); ++r) {
     threads.emplace_back([&, r] {
       try {
+        use_device_of(worlds[r]);
         act(worlds[r]);
       } catch (const std::exception& error) {
         failures[r] = error.what();

@@ -1,4 +1,4 @@
-// Ranks as threads that share the first GPU, and memory to gather there.
+// Ranks as threads, dealt out over the GPUs there are, and memory to gather there.
 #pragma once
 
 #include "support/require.h"
@@ -22,7 +22,13 @@ void require_cuda(cudaError_t status);
 // no module loaded while a kernel waits.
 bool have_gpu();
 
-// A stream that waits for no other; the lower its priority's number, the more urgent it is.
+// A rank's device, for its thread or process: that of its number, modulo how many there are.
+void use_device_of(const World& world);
+
+// The calling thread's.
+Device this_device();
+
+// A stream of this device that waits for no other; the lower its priority's number, the more urgent it is.
 class OwnStream {
  public:
   explicit OwnStream(int priority = 0);

@@ -156,9 +156,8 @@ TEST_P(Streams, ThatWaitForOthersAreRefused) {
   as_threads(GetParam(), [](World& world) {
     const OwnStream stream;
     Communicator communicator(world, Group::range(world.size()), on_gpu("legacy"));
-    const Buffer shard = world.allocate(16, Device::cuda(0));
-    const Buffer full =
-        world.allocate(16 * static_cast<std::size_t>(world.size()), Device::cuda(0));
+    const Buffer shard = world.allocate(16, this_device());
+    const Buffer full = world.allocate(16 * static_cast<std::size_t>(world.size()), this_device());
     const auto gather_on = [&](Stream on) {
       communicator.all_gather({shard.data(), DataType::uint8, {16}},
                               {full.data(), DataType::uint8, {std::int64_t{16} * world.size()}},

@@ -62,8 +62,8 @@ TEST_P(Nccl, ReplaysCapturedGathersOfUnequalSectionsBetweenPlainCalls) {
     const OwnStream stream;
     Communicator communicator(world, Group::range(world.size()), by_nccl("captured"));
     const Buffer shard =
-        world.allocate(static_cast<std::size_t>(rows * columns(world.rank())), Device::cuda(0));
-    const Buffer full = world.allocate(static_cast<std::size_t>(rows * whole), Device::cuda(0));
+        world.allocate(static_cast<std::size_t>(rows * columns(world.rank())), this_device());
+    const Buffer full = world.allocate(static_cast<std::size_t>(rows * whole), this_device());
     const auto gather = [&] {
       communicator.all_gather({shard.data(), DataType::uint8, {rows, columns(world.rank())}},
                               {full.data(), DataType::uint8, {rows, whole}},

@@ -21,7 +21,7 @@ TEST(WithoutAGpu, ACommunicatorThereIsUnsupported) {
   if (have_gpu()) GTEST_SKIP() << "there is a GPU";
   auto worlds = World::threads(1);
   const Error error = require_error(ErrorCode::unsupported, "communicator", [&] {
-    Communicator communicator(worlds[0], Group{0}, on_gpu("none"));
+    Communicator communicator(worlds[0], Group{0}, {.tag = "none", .device = Device::cuda(0)});
   });
   require_text(error, {"no CUDA driver"});
   Communicator again(worlds[0], Group{0}, {.tag = "none"});

@@ -108,8 +108,8 @@ TEST(Soak, MixedGathers) {
     constexpr std::size_t most_rows = 16;
     constexpr std::size_t longest_row = 300000;  // so that warps push more than once
     constexpr std::size_t most = most_rows * (longest_row + 16);
-    const Buffer shards = world.allocate(most, Device::cuda(0));
-    const Buffer outputs = world.allocate(most * ranks, Device::cuda(0));
+    const Buffer shards = world.allocate(most, this_device());
+    const Buffer outputs = world.allocate(most * ranks, this_device());
     const DeviceBytes private_shard = ordinary(most, stream);
     const DeviceBytes private_output = ordinary(most * ranks, stream);
     Soaked soaked(world, communicator, stream);

@@ -83,6 +83,7 @@ void act_beside_a_victim(const std::string& argument, const MakeOptions& options
   const bool stopped = argument == "stopped";
   const ErrorCode due = stopped ? ErrorCode::timeout : ErrorCode::peer_lost;
   World world = World::join();
+  use_device_of(world);
   const Group all = Group::range(world.size());
   const int victim = world.size() - 1;
   const OwnStream stream;

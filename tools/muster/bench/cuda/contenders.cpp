@@ -63,6 +63,39 @@ void copy_in_2d(const Copies& copies) {
   }
 }
 
+// What the link between two GPUs gives: each section to the other rank as one run of bytes, from
+// rank 0 alone or both ways at once.
+Contender make_peer_copy(const GpuWorkspace& workspace,
+                         const std::shared_ptr<Copies>& copies,
+                         bool both_ways) {
+  const std::size_t output_bytes = workspace.gather.plan.output_bytes();
+  const int self = workspace.rank.world().rank();
+  const int peer = 1 - self;
+  const bool sends = both_ways || self == 0;
+  const bool receives = both_ways || self == 1;
+  const std::span source = workspace.source;
+  std::vector<Shape> received(2, Shape{0});
+  const std::size_t received_bytes = receives ? output_bytes - source.size() : 0;
+  received[static_cast<std::size_t>(peer)] = Shape{static_cast<std::int64_t>(received_bytes)};
+  return {both_ways ? "copy, both ways" : "copy, one way",
+          "none",
+          "shared",
+          source,
+          {copies->outputs.of(self), received_bytes},
+          GatherPlan(received, DataType::uint8, 0),
+          [copies, source, output_bytes, self, sends] {
+            // Who does not send has something to do too: an empty graph is a case of its own.
+            std::byte* const behind = copies->outputs.of(self) + output_bytes - 1;
+            const cudaError_t status = sends ? cudaMemcpyAsync(copies->outputs.of(1 - self),
+                                                               source.data(),
+                                                               source.size(),
+                                                               cudaMemcpyDeviceToDevice,
+                                                               copies->stream)
+                                             : cudaMemsetAsync(behind, 0, 1, copies->stream);
+            require_cuda(status, "copying to the peer");
+          }};
+}
+
 }  // namespace
 
 Contender make_muster_on_gpu(const GpuWorkspace& workspace, const std::string& placement) {
@@ -79,7 +112,9 @@ Contender make_muster_on_gpu(const GpuWorkspace& workspace, const std::string& p
     source = buffer.bytes();
   }
   Communicator communicator(
-      world, Group::range(gather.ranks()), {.tag = "bench/" + placement, .device = device});
+      world,
+      Group::range(gather.ranks()),
+      {.tag = "bench/" + placement, .device = device, .transport = Transport::cuda});
   const auto state = std::make_shared<Gather>(Gather{
       .communicator = std::move(communicator),
       .buffer = std::move(buffer),
@@ -107,6 +142,11 @@ std::vector<Contender> make_limits_on_gpu(const GpuWorkspace& workspace) {
     limits.push_back({"kernel", "none", "shared", workspace.source, output, plan, [copies] {
                         move_rows(copies->move, copies->blocks, copies->stream);
                       }});
+  }
+  if (plan.members() == 2 && workspace.rank.ranks_sharing() == 1 && plan.output_bytes() > 0) {
+    for (const bool both_ways : {false, true}) {
+      limits.push_back(make_peer_copy(workspace, copies, both_ways));
+    }
   }
   return limits;
 }
