@@ -78,12 +78,10 @@ nvinfer1::ITensor& relu(nvinfer1::INetworkDefinition& network, nvinfer1::ITensor
 }
 
 // This rank's network, serialized. With one rank it is the unsplit one.
-std::unique_ptr<nvinfer1::IHostMemory> built(int rank, int ranks) {
-  const std::unique_ptr<nvinfer1::IBuilder> builder(nvinfer1::createInferBuilder(logger));
-  require(builder != nullptr, "TensorRT makes no builder");
-  const std::unique_ptr<nvinfer1::INetworkDefinition> network(builder->createNetworkV2(
+std::unique_ptr<nvinfer1::IHostMemory> built(nvinfer1::IBuilder& builder, int rank, int ranks) {
+  const std::unique_ptr<nvinfer1::INetworkDefinition> network(builder.createNetworkV2(
       1U << static_cast<unsigned>(nvinfer1::NetworkDefinitionCreationFlag::kEXPLICIT_BATCH)));
-  const std::unique_ptr<nvinfer1::IBuilderConfig> config(builder->createBuilderConfig());
+  const std::unique_ptr<nvinfer1::IBuilderConfig> config(builder.createBuilderConfig());
   // cuBLAS and cuDNN, which need not be installed, are left out.
   config->setTacticSources(
       1U << static_cast<unsigned>(nvinfer1::TacticSource::kEDGE_MASK_CONVOLUTIONS) |
@@ -101,7 +99,7 @@ std::unique_ptr<nvinfer1::IHostMemory> built(int rank, int ranks) {
   y->setName("y");
   network->markOutput(*y);
 
-  std::unique_ptr<nvinfer1::IHostMemory> plan(builder->buildSerializedNetwork(*network, *config));
+  std::unique_ptr<nvinfer1::IHostMemory> plan(builder.buildSerializedNetwork(*network, *config));
   require(plan != nullptr, "TensorRT does not build the network");
   return plan;
 }
@@ -151,8 +149,11 @@ void act() {
   const auto device = muster::Device::cuda(world->rank() % devices);
   cudaSetDevice(device.ordinal());
 
-  const auto split = run(*built(world->rank(), world->size()), world, device);
-  const auto whole = run(*built(0, 1), world, device);
+  // One for both: TensorRT takes seconds to load its kernels for the first.
+  const std::unique_ptr<nvinfer1::IBuilder> builder(nvinfer1::createInferBuilder(logger));
+  require(builder != nullptr, "TensorRT makes no builder");
+  const auto split = run(*built(*builder, world->rank(), world->size()), world, device);
+  const auto whole = run(*built(*builder, 0, 1), world, device);
   const float difference = largest_difference(split, whole);
   std::printf("rank %d of %d: largest difference to the unsplit network %.2g\n",
               world->rank(),

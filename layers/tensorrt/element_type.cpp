@@ -35,6 +35,12 @@ std::optional<DataType> dtype_of(TypeId type) noexcept {
   return found == types.end() ? std::nullopt : std::optional(found->second);
 }
 
+bool is_for_plugins(TypeId type) noexcept {
+  constexpr TypeId bool8 = 4;
+  constexpr TypeId uint8 = 5;
+  return type != bool8 && type != uint8;
+}
+
 DataType to_dtype(TypeId type) {
   if (const auto dtype = dtype_of(type)) return *dtype;
   throw Error(ErrorCode::unsupported,

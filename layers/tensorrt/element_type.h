@@ -15,6 +15,10 @@ using TypeId = std::int32_t;
 // The type of muster's that has elements of that size, if muster can gather them.
 std::optional<DataType> dtype_of(TypeId type) noexcept;
 
+// Do TensorRT's plugins take tensors of such a type? "DataType:kBOOL and DataType::kUINT8 are not
+// supported": NvInferRuntime.h, IPluginV2Ext and IPluginV3OneBuild, in 8.6 to 11.1.
+bool is_for_plugins(TypeId type) noexcept;
+
 // As dtype_of(). Throws Error unsupported for types that cannot be gathered.
 DataType to_dtype(TypeId type);
 

@@ -27,10 +27,8 @@ T* call(const char* function) noexcept {
   return symbol == nullptr ? nullptr : reinterpret_cast<T* (*)() noexcept>(symbol)();
 }
 
-std::atomic<nvinfer1::ILogger*>& given_logger() {
-  static std::atomic<nvinfer1::ILogger*> logger = nullptr;
-  return logger;
-}
+constinit std::atomic<nvinfer1::ILogger*> given_logger = nullptr;
+constinit std::atomic<nvinfer1::ILoggerFinder*> given_finder = nullptr;
 
 nvinfer1::ErrorCode code_of(const std::exception& error) {
   const auto* own = dynamic_cast<const Error*>(&error);
@@ -46,12 +44,17 @@ nvinfer1::IPluginRegistry* registry() noexcept {
 }
 
 nvinfer1::ILogger* logger() noexcept {
-  nvinfer1::ILogger* given = given_logger();
-  return given != nullptr ? given : call<nvinfer1::ILogger>("getLogger");
+  if (nvinfer1::ILogger* given = given_logger) return given;
+  if (nvinfer1::ILoggerFinder* finder = given_finder) return finder->findLogger();
+  return call<nvinfer1::ILogger>("getLogger");
 }
 
 void use_logger(nvinfer1::ILogger* logger) noexcept {
-  given_logger() = logger;
+  given_logger = logger;
+}
+
+void use_logger_of(nvinfer1::ILoggerFinder* finder) noexcept {
+  given_finder = finder;
 }
 
 void report(const std::exception& error, nvinfer1::IErrorRecorder* recorder) noexcept {
@@ -100,6 +103,7 @@ bool supports(const Settings& settings, int position, const nvinfer1::PluginTens
   const nvinfer1::PluginTensorDesc& tensor = tensors[position];
   const auto type = static_cast<TypeId>(tensor.type);
   return tensor.format == nvinfer1::TensorFormat::kLINEAR && dtype_of(type) &&
+         is_for_plugins(type) &&
          (position == 0 ? !settings.type_id || *settings.type_id == type
                         : tensor.type == tensors[0].type);
 }
@@ -131,12 +135,14 @@ EngineTensor tensor_of(const nvinfer1::PluginTensorDesc& description, const void
           .shape = Shape(std::span<const std::int64_t>(extents))};
 }
 
-void stand_in(const Settings& settings, const EngineTensor& output, cudaStream_t stream) {
-  const std::string text = "muster: " + label_of(settings) +
-                           " does not gather: the builder times it, or the engine has not been "
-                           "serialized and deserialized";
-  if (nvinfer1::ILogger* log = logger()) {
+void StandIn::run(const Settings& settings, const EngineTensor& output, cudaStream_t stream) {
+  nvinfer1::ILogger* log = logger();
+  if (!has_warned_ && log != nullptr) {
+    const std::string text = "muster: " + label_of(settings) +
+                             " does not gather: the builder times it, or the engine has not been "
+                             "serialized and deserialized";
     log->log(nvinfer1::ILogger::Severity::kWARNING, text.c_str());
+    has_warned_ = true;
   }
   const std::size_t bytes = rows_of(output.shape, to_dtype(output.type), 0).bytes();
   // What it returns does not matter: nothing depends on these bytes.

@@ -23,8 +23,10 @@ inline constexpr const char* old_namespace = "tensorrt_llm";
 nvinfer1::IPluginRegistry* registry() noexcept;
 nvinfer1::ILogger* logger() noexcept;
 
-// Takes the place of what logger() finds. It must outlive all plugins.
+// Take the place of what logger() finds. They must outlive all plugins. A finder is asked each
+// time: TensorRT hands it over when it loads the library, and may have no logger yet.
 void use_logger(nvinfer1::ILogger* logger) noexcept;
+void use_logger_of(nvinfer1::ILoggerFinder* finder) noexcept;
 
 // Gives an error's text to the logger and to the recorder (null: the registry's, if it has one).
 void report(const std::exception& error, nvinfer1::IErrorRecorder* recorder) noexcept;
@@ -59,9 +61,15 @@ nvinfer1::DimsExprs output_dimensions(const Settings& settings,
 
 EngineTensor tensor_of(const nvinfer1::PluginTensorDesc& description, const void* data);
 
-// What an instance does that never communicates, since the builder may only be timing it: warns
-// that it does not gather, and fills its output with 0xff bytes (not a number, in floats), so that
-// nobody takes it for a result.
-void stand_in(const Settings& settings, const EngineTensor& output, cudaStream_t stream);
+// What an instance does that never communicates, since the builder may only be timing it: warns,
+// once, that it does not gather, and fills its output with 0xff bytes (not a number, in floats), so
+// that nobody takes it for a result.
+class StandIn {
+ public:
+  void run(const Settings& settings, const EngineTensor& output, cudaStream_t stream);
+
+ private:
+  bool has_warned_ = false;
+};
 
 }  // namespace muster::tensorrt

@@ -12,9 +12,10 @@
 
 namespace muster::tensorrt {
 
-// Several execution contexts have layers of one name, and so may one network. A layer takes the
-// lowest number that no other layer of its name, group and world has at the moment, so ranks that
-// make and destroy contexts in the same order agree, and agree again after a failure once they have
+// Several execution contexts have layers of one name. (Within an engine names are distinct: in
+// which order TensorRT attaches the layers of a context is not known.) A layer takes the lowest
+// number that no other layer of its name, group and world has at the moment, so ranks that make and
+// destroy contexts in the same order agree, and agree again after a failure once they have
 // destroyed what failed. Thread-safe.
 class LayerNumber {
  public:

@@ -58,7 +58,12 @@ Settings settings_of(const INetworkDefinition& network,
 }
 
 void check_tensor(const ITensor& tensor, const Settings& settings) {
-  to_dtype(static_cast<TypeId>(tensor.getType()));
+  const auto type = static_cast<TypeId>(tensor.getType());
+  const TypeId wire = settings.type_id.value_or(type);
+  to_dtype(type);
+  if (!is_for_plugins(wire)) {
+    refuse(fmt::format("TensorRT's plugins take no {}; cast it", type_name(wire)));
+  }
   const nvinfer1::Dims dims = tensor.getDimensions();
   const auto extent = std::int64_t{dims.d[gather_dimension(settings, dims.nbDims)]};
   if (extent < 0) return;  // dynamic
@@ -102,7 +107,9 @@ ITensor& all_gather(INetworkDefinition& network,
   const auto wire = settings.type_id ? static_cast<nvinfer1::DataType>(*settings.type_id) : own;
   ITensor* gathered = add_layer(network, cast(network, tensor, wire), settings);
   if (gathered == nullptr) fail(tensor, "TensorRT does not add the layer", ErrorCode::system);
-  return cast(network, *gathered, own);
+  // Without a wire type it is of its own type whatever it says: before TensorRT 10, a tensor inside
+  // a network says float for half and int8 too.
+  return settings.type_id ? cast(network, *gathered, own) : *gathered;
 }
 
 std::unique_ptr<nvinfer1::IGpuAllocator> arena_allocator(std::shared_ptr<World> world,

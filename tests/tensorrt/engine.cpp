@@ -22,7 +22,14 @@ Log& engine_log() {
   return log;
 }
 
-std::vector<char> built(const BuildNetwork& build) {
+namespace {
+
+// Calls use(builder, network, config) with a network that `build` has made.
+template <typename Use>
+auto with_network(const BuildNetwork& build, const Use& use) {
+  // While a builder lives TensorRT keeps its kernels, which take seconds to load.
+  static nvinfer1::IBuilder* const holder = nvinfer1::createInferBuilder(engine_log());
+  require(holder != nullptr, "no builder: " + engine_log().take());
   const std::unique_ptr<nvinfer1::IBuilder> builder(nvinfer1::createInferBuilder(engine_log()));
   require(builder != nullptr, "no builder: " + engine_log().take());
   const std::unique_ptr<nvinfer1::INetworkDefinition> network(builder->createNetworkV2(
@@ -33,11 +40,27 @@ std::vector<char> built(const BuildNetwork& build) {
       1U << static_cast<unsigned>(nvinfer1::TacticSource::kEDGE_MASK_CONVOLUTIONS) |
       1U << static_cast<unsigned>(nvinfer1::TacticSource::kJIT_CONVOLUTIONS));
   build(*network, *config, *builder);
-  const std::unique_ptr<nvinfer1::IHostMemory> plan(
-      builder->buildSerializedNetwork(*network, *config));
-  require(plan != nullptr, "the network was not built: " + engine_log().take());
-  const char* begin = static_cast<const char*>(plan->data());
-  return {begin, begin + plan->size()};
+  return use(*builder, *network, *config);
+}
+
+}  // namespace
+
+std::vector<char> built(const BuildNetwork& build) {
+  return with_network(build, [](auto& builder, auto& network, auto& config) {
+    const std::unique_ptr<nvinfer1::IHostMemory> plan(
+        builder.buildSerializedNetwork(network, config));
+    require(plan != nullptr, "the network was not built: " + engine_log().take());
+    const char* begin = static_cast<const char*>(plan->data());
+    return std::vector<char>{begin, begin + plan->size()};
+  });
+}
+
+std::unique_ptr<nvinfer1::ICudaEngine> built_only(const BuildNetwork& build) {
+  return with_network(build, [](auto& builder, auto& network, auto& config) {
+    std::unique_ptr<nvinfer1::ICudaEngine> engine(builder.buildEngineWithConfig(network, config));
+    require(engine != nullptr, "the network was not built: " + engine_log().take());
+    return engine;
+  });
 }
 
 void make_output(nvinfer1::INetworkDefinition& network,

@@ -31,6 +31,9 @@ Log& engine_log();
 using BuildNetwork = std::function<void(
     nvinfer1::INetworkDefinition&, nvinfer1::IBuilderConfig&, nvinfer1::IBuilder&)>;
 
+// An engine of a network that was not serialized: as built(), but for that.
+std::unique_ptr<nvinfer1::ICudaEngine> built_only(const BuildNetwork& build);
+
 // A serialized engine of a network. Throws what TensorRT has logged if there is none.
 std::vector<char> built(const BuildNetwork& build);
 

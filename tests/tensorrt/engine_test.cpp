@@ -364,11 +364,35 @@ TEST_F(TensorRTEngine, SaysHowToLaunchWhereNobodyHas) {
   tensorrt::use_world(nullptr);
 }
 
+// Half and float: the builder times the layer with each, which must not be taken for a run.
+TEST_F(TensorRTEngine, TellsThatAnEngineWasNeverSerialized) {
+  const auto engine = built_only([](auto& network, auto& config, auto&) {
+    config.setFlag(nvinfer1::BuilderFlag::kFP16);
+    auto& x = *network.addInput("x", nvinfer1::DataType::kFLOAT, dims_of({2, 4}));
+    auto& section = *network.addActivation(x, nvinfer1::ActivationType::kRELU)->getOutput(0);
+    make_output(network, tensorrt::all_gather(network, section, Group{0}), "y");
+  });
+  engine_log().take();
+  const std::unique_ptr<nvinfer1::IExecutionContext> context(engine->createExecutionContext());
+  ASSERT_NE(context, nullptr);
+  std::vector<World> worlds = World::threads(1);
+  const Buffer memory = worlds[0].allocate(2 * 8 * sizeof(float), Device::cuda(0));
+  context->setTensorAddress("x", memory.data());
+  context->setTensorAddress("y", memory.data() + 8 * sizeof(float));
+  const OwnStream stream;
+  EXPECT_FALSE(context->enqueueV3(stream.get()));
+  EXPECT_THAT(engine_log().take(), HasSubstr("has been serialized and deserialized"));
+}
+
 TEST_F(TensorRTEngine, RefusesToBuildWhatTheLayerCannotDo) {
   const Error error = require_error(ErrorCode::invalid_argument, "all_gather", [] {
     engine_of({.gather_dim = 2}, {3, 4});
   });
   EXPECT_THAT(error.what(), HasSubstr("all_gather of tensor \"x\": gather_dim 2 is outside"));
+  const Error type = require_error(ErrorCode::invalid_argument, "all_gather", [] {
+    engine_of({.type = nvinfer1::DataType::kBOOL, .dtype = DataType::bool8}, {3, 4});
+  });
+  EXPECT_THAT(type.what(), HasSubstr("take no bool8; cast it"));
 }
 
 }  // namespace

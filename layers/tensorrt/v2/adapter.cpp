@@ -5,6 +5,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
 
 namespace muster::tensorrt {
@@ -36,6 +38,17 @@ class ArenaAllocator final : public nvinfer1::IGpuAllocator {
   ArenaMemory memory_;
 };
 
+// getPluginCreator() would log an error where there is none.
+bool has_creator(nvinfer1::IPluginRegistry& registry, std::string_view plugin_namespace) {
+  std::int32_t count = 0;
+  const auto* const* creators = registry.getPluginCreatorList(&count);
+  return std::any_of(creators, creators + count, [&](const nvinfer1::IPluginCreator* creator) {
+    return std::string_view(creator->getPluginName()) == plugin_name &&
+           std::string_view(creator->getPluginVersion()) == plugin_version &&
+           std::string_view(creator->getPluginNamespace()) == plugin_namespace;
+  });
+}
+
 }  // namespace
 
 nvinfer1::ITensor* add_layer(nvinfer1::INetworkDefinition& network,
@@ -57,9 +70,7 @@ nvinfer1::ITensor* add_layer(nvinfer1::INetworkDefinition& network,
 }
 
 bool register_creator(nvinfer1::IPluginRegistry& registry, const char* plugin_namespace) {
-  if (registry.getPluginCreator(plugin_name, plugin_version, plugin_namespace) != nullptr) {
-    return true;
-  }
+  if (has_creator(registry, plugin_namespace)) return true;
   // The registry keeps a pointer.
   auto& creator = *new CreatorV2(plugin_namespace);
   return registry.registerCreator(creator, plugin_namespace);

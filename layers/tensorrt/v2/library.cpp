@@ -13,7 +13,7 @@ MUSTER_EXPORT nvinfer1::IPluginCreator* const* getPluginCreators(std::int32_t& c
 MUSTER_EXPORT nvinfer1::IPluginCreator* const* getCreators(std::int32_t& count);
 
 void setLoggerFinder(nvinfer1::ILoggerFinder* finder) {
-  if (finder != nullptr) muster::tensorrt::use_logger(finder->findLogger());
+  muster::tensorrt::use_logger_of(finder);
 }
 
 nvinfer1::IPluginCreator* const* getPluginCreators(std::int32_t& count) {

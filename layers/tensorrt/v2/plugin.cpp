@@ -2,6 +2,8 @@
 
 #include "../serialization.h"
 
+#include <muster/error.h>
+
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -16,10 +18,17 @@ void PluginV2::setPluginNamespace(const char* plugin_namespace) noexcept {
 }
 
 PluginV2* PluginV2::clone() const noexcept {
+  const Origin origin =
+      is_initialized_ && origin_ == Origin::creator ? Origin::unserialized_engine : origin_;
   PluginV2* copy = nullptr;
   guarded(nullptr,
-          [&] { copy = std::make_unique<PluginV2>(settings_, origin_, namespace_).release(); });
+          [&] { copy = std::make_unique<PluginV2>(settings_, origin, namespace_).release(); });
   return copy;
+}
+
+std::int32_t PluginV2::initialize() noexcept {
+  is_initialized_ = true;
+  return 0;
 }
 
 nvinfer1::DataType PluginV2::getOutputDataType(std::int32_t,
@@ -82,8 +91,13 @@ std::int32_t PluginV2::enqueue(const nvinfer1::PluginTensorDesc* input_descripti
   const bool done = guarded(nullptr, [&] {
     const EngineTensor output = tensor_of(output_descriptions[0], outputs[0]);
     if (origin_ == Origin::creator) {
-      stand_in(settings_, output, stream);
+      stand_in_.run(settings_, output, stream);
       return;
+    }
+    if (origin_ == Origin::unserialized_engine) {
+      throw Error(ErrorCode::invalid_argument,
+                  label_of(settings_) +
+                      " only gathers in an engine that has been serialized and deserialized");
     }
     attach();
     gatherer_->run(tensor_of(input_descriptions[0], inputs[0]), output, Stream(stream));

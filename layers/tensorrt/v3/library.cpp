@@ -12,7 +12,7 @@ MUSTER_EXPORT void setLoggerFinder(nvinfer1::ILoggerFinder* finder);
 MUSTER_EXPORT nvinfer1::IPluginCreatorInterface* const* getCreators(std::int32_t& count);
 
 void setLoggerFinder(nvinfer1::ILoggerFinder* finder) {
-  if (finder != nullptr) muster::tensorrt::use_logger(finder->findLogger());
+  muster::tensorrt::use_logger_of(finder);
 }
 
 nvinfer1::IPluginCreatorInterface* const* getCreators(std::int32_t& count) {

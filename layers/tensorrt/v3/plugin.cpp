@@ -93,7 +93,7 @@ std::int32_t PluginV3::enqueue(const nvinfer1::PluginTensorDesc* input_descripti
   const bool done = guarded(recorder_, [&] {
     const EngineTensor output = tensor_of(output_descriptions[0], outputs[0]);
     if (phase_ == nvinfer1::TensorRTPhase::kBUILD) {
-      stand_in(settings_, output, stream);
+      stand_in_.run(settings_, output, stream);
       return;
     }
     if (!gatherer_) {

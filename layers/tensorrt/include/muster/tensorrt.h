@@ -30,7 +30,8 @@ struct AllGatherOptions {
   std::string name{};
   /// Extents along gather_dim in group order, where sections are unequal; empty: all are equal.
   std::vector<std::int64_t> sizes{};
-  /// Cast to this type before the gather and back after it, to send fewer bytes.
+  /// Cast to this type before the gather and back after it, to send fewer bytes. A builder before
+  /// TensorRT 10 needs its flag for the type (BuilderFlag::kFP16).
   std::optional<DataType> wire_type{};
   /// How long a gather, and the making of its communicator, may wait for the other ranks.
   std::chrono::milliseconds timeout = World::default_timeout;
