@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <limits>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -98,6 +99,14 @@ CONFORMANCE_TEST(RefusesGroupsThatTheRankOrTheWorldIsNotIn) {
   require_error(ErrorCode::invalid_argument, "survivors", [&] { world.survivors(others); });
   require_error(ErrorCode::invalid_argument, "communicator", [&] {
     Communicator communicator(world, others, rank.options("others"));
+  });
+}
+
+CONFORMANCE_TEST(RefusesABlobThatIsTooLongBeforeItLooksAtIt) {
+  const std::byte first{};
+  const std::span too_long(&first, World::longest_blob + 1);
+  require_error(ErrorCode::invalid_argument, "exchange", [&] {
+    rank.world.exchange(Group::range(rank.world.size()), too_long);
   });
 }
 
