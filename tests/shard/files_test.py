@@ -4,6 +4,7 @@ import random
 import resource
 import shutil
 import signal
+import time
 import unittest
 
 import numpy as np
@@ -252,13 +253,33 @@ class Refuses(ShardTest):
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
-        path = self.save(two_layers())
-        for arguments in ([], ["--inline-limit", 0]):
+        large = make([node("MatMul", ["x", "W"], "y")], [value("x", [1, 4])],
+                     [value("y", [1, 1 << 20])], [weight(4, 1 << 20)])
+        for model, arguments in ((two_layers(), []), (two_layers(), ["--inline-limit", 0]),
+                                 (large, [])):
+            path = self.save(model)
             output = os.path.join(self.directory, "output")
             result = self.muster("shard", path, "-n", 2, "-o", output, *arguments, preexec_fn=limit)
             self.assert_refused(result, "rank0.onnx")
             self.assertIn("File too large", result.stderr)
             self.assertEqual(os.listdir(self.directory), ["model.onnx"])
+
+
+    def test_to_leave_a_half_written_directory_behind_a_signal(self):
+        """Sixteen ranks with 16 MiB each: it is at that for long enough to be found there."""
+        model = make([node("MatMul", ["x", "W"], "y")], [value("x", [1, 4])],
+                     [value("y", [1, 1 << 20])], [weight(4, 1 << 20)])
+        path = self.save(model)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            before = sorted(os.listdir(self.directory))
+            shard = self.start("shard", path, "-n", 16, "-o", f"{self.directory}/output",
+                               "--only", "nothing")
+            while shard.poll() is None and sorted(os.listdir(self.directory)) == before:
+                time.sleep(0.001)
+            shard.send_signal(number)
+            _, stderr = shard.communicate(timeout=60)
+            self.assertEqual(shard.returncode, -number, stderr)
+            self.assertEqual(sorted(os.listdir(self.directory)), before)
 
 
 class Reports(ShardTest):

@@ -1,6 +1,7 @@
 // `muster shard`
 #include "commands.h"
 #include "exit_status.h"
+#include "shard/deferred_signals.h"
 #include "shard/graph.h"
 #include "shard/model.h"
 #include "shard/new_directory.h"
@@ -30,6 +31,7 @@ struct ShardOptions {
 
 void write(const ShardOptions& options, const Rewritten& rewritten) {
   TensorData data(std::filesystem::path(options.model).parent_path());
+  const DeferredSignals until_the_directory_is_whole_or_gone;
   NewDirectory directory(options.output);
   write_models(rewritten, data, {options.split.ranks, options.inline_limit}, directory.path());
   directory.publish();

@@ -12,7 +12,7 @@
 
 namespace muster::tool {
 
-// Throws Failure, naming the path, whatever goes wrong.
+// Throws Failure, naming the path, whatever goes wrong; and when a deferred signal waits.
 class OutputFile {
  public:
   explicit OutputFile(std::filesystem::path path);
