@@ -130,6 +130,13 @@ class Status(CommandLineTest):
         self.assertIn("timeout of 0.2 s", result.stderr)
         self.assertEqual(self.directories_left(), [])
 
+    def test_times_that_are_none_are_refused(self):
+        for option, time in [("--timeout", 0), ("--timeout", "1e300"), ("--timeout", "nan"),
+                             ("--timeout", "-1"), ("--grace", "inf"), ("--grace", "soon")]:
+            with self.subTest(option=option, time=time):
+                self.assert_refused(self.muster("run", "-n", 2, f"{option}={time}", "true"),
+                                    f"{time} is not a time")
+
     def test_json_is_one_object_with_every_rank(self):
         result = self.muster("run", "-n", 2, "--json", "--keep-going",
                              *shell("echo words; exit $MUSTER_RANK"))

@@ -5,6 +5,7 @@
 #include "launch/launcher.h"
 #include "model/options.h"
 #include "model/report.h"
+#include "validators.h"
 
 #include <fmt/format.h>
 #include <muster/muster.h>
@@ -100,10 +101,10 @@ Command add_run(CLI::App& app, const std::optional<std::vector<std::string>>& be
       ->check(CLI::Range(1, World::max_size))
       ->type_name("N");
   app.add_option("--timeout", options->timeout, "End the job after so many seconds")
-      ->check(CLI::PositiveNumber)
+      ->check(seconds_from(0.001))
       ->type_name("S");
   app.add_option("--grace", options->grace, "Seconds from SIGTERM to SIGKILL, for ranks to end")
-      ->check(CLI::NonNegativeNumber)
+      ->check(seconds_from(0))
       ->capture_default_str()
       ->type_name("S");
   app.add_flag("--keep-going", options->launch.keep_going, "A rank that fails ends no other");

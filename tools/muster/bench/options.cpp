@@ -1,11 +1,13 @@
 #include "bench/options.h"
 
 #include "exit_status.h"
+#include "validators.h"
 
 #include <muster/muster.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 
 namespace muster::tool {
 namespace {
@@ -21,7 +23,7 @@ void add_common_options(CLI::App& app, BenchOptions& options) {
       ->type_name("N");
   app.add_option(
          "--time", options.budget.seconds, "Seconds to measure each case; 9 rounds at least")
-      ->check(CLI::NonNegativeNumber)
+      ->check(seconds_from(0))
       ->capture_default_str()
       ->type_name("S");
   app.add_flag("--json", options.json, "Print one JSON object a line for each row");
@@ -29,6 +31,26 @@ void add_common_options(CLI::App& app, BenchOptions& options) {
                options.progress,
                "Show a progress bar on stderr (default: if that is a terminal)")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
+// CLI11 would take "8,,64," for two numbers.
+CLI::Option& add_extents(CLI::App& app,
+                         const std::string& name,
+                         std::vector<std::int64_t>& extents,
+                         const std::string& description) {
+  const auto parse = [name, &extents](const std::string& text) {
+    extents.clear();
+    const char* const end = text.data() + text.size();
+    for (const char* at = text.data();; ++at) {
+      const auto [behind, error] = std::from_chars(at, end, extents.emplace_back());
+      if (error != std::errc{} || (behind != end && *behind != ',')) {
+        throw CLI::ValidationError(name, "\"" + text + "\" is not whole numbers and commas");
+      }
+      if (behind == end) return;
+      at = behind;
+    }
+  };
+  return *app.add_option_function<std::string>(name, parse, description);
 }
 
 }  // namespace
@@ -39,14 +61,12 @@ bool BenchOptions::is_against(const std::string& impl) const {
 
 void add_all_gather_options(CLI::App& app, BenchOptions& options) {
   add_common_options(app, options);
-  app.add_option(
-         "--shape", options.shape, "Extents of one rank's shard (default: a sweep of shapes)")
-      ->delimiter(',')
-      ->type_name("A,B,...");
-  app.add_option(
-         "--sizes", options.sizes, "Each rank's extent along the dimension, for unequal ones")
-      ->delimiter(',')
-      ->needs("--shape")
+  add_extents(
+      app, "--shape", options.shape, "Extents of one rank's shard (default: a sweep of shapes)")
+      .type_name("A,B,...");
+  add_extents(
+      app, "--sizes", options.sizes, "Each rank's extent along the dimension, for unequal ones")
+      .needs("--shape")
       ->type_name("X,Y,...");
   app.add_option("--dtype", options.dtype, "Element type")
       ->capture_default_str()
