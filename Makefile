@@ -1,4 +1,5 @@
 # The whole job from a bare Debian: each goal installs what it needs first, and may be run again.
+SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test fetch-for-tests lint format sanitize sanitize-address sanitize-thread bench clean
 
@@ -47,7 +48,8 @@ lint: ## Check the formatting, and the sources with clang-tidy
 	$(MAKE) --no-print-directory fetch-for-tests
 	clang-format --dry-run -Werror $(sources)
 	cmake --preset release -DBUILD_TESTING=ON
-	run-clang-tidy -quiet -p build/release '$(CURDIR)/($(LINTED))/.*\.cpp$$'
+	set -o pipefail; run-clang-tidy -quiet -p build/release '$(CURDIR)/($(LINTED))/.*\.cpp$$' 2>&1 | \
+	  sed -e '/^clang-tidy/d' -e '/warnings generated\.$$/d' -e '/^Suppressed .* warnings/d'
 
 format: ## Format the sources
 	tools/setup lint
