@@ -89,7 +89,7 @@ class BoardReader {
   bool held(const PostName& post, int position) const noexcept;
 
  private:
-  std::optional<Post> read(std::size_t entry) const;
+  std::optional<Post> read(std::size_t index) const;
   std::span<const BoardEntry> used_entries() const noexcept;
 
   Board& board_;

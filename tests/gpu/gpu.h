@@ -28,7 +28,8 @@ void use_device_of(const World& world);
 // The calling thread's.
 Device this_device();
 
-// A stream of this device that waits for no other; the lower its priority's number, the more urgent it is.
+// A stream of this device that waits for no other; the lower its priority's number, the more urgent
+// it is.
 class OwnStream {
  public:
   explicit OwnStream(int priority = 0);

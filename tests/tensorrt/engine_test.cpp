@@ -376,7 +376,7 @@ TEST_F(TensorRTEngine, TellsThatAnEngineWasNeverSerialized) {
   const std::unique_ptr<nvinfer1::IExecutionContext> context(engine->createExecutionContext());
   ASSERT_NE(context, nullptr);
   std::vector<World> worlds = World::threads(1);
-  const Buffer memory = worlds[0].allocate(2 * 8 * sizeof(float), Device::cuda(0));
+  const Buffer memory = worlds[0].allocate(std::size_t{2 * 8} * sizeof(float), Device::cuda(0));
   context->setTensorAddress("x", memory.data());
   context->setTensorAddress("y", memory.data() + 8 * sizeof(float));
   const OwnStream stream;

@@ -14,8 +14,8 @@ namespace muster::tensorrt {
 
 // Where an instance comes from. The builder runs those of a creator, and their clones, to time
 // them, on one machine and at any moment: they never communicate. Those out of a serialized engine
-// do. Clones of a creator's instance that the builder has initialized are the contexts' of an engine
-// that was not serialized: what it times, it has initialized itself (seen in 8.6).
+// do. Clones of a creator's instance that the builder has initialized are the contexts' of an
+// engine that was not serialized: what it times, it has initialized itself (seen in 8.6).
 enum class Origin { creator, engine, unserialized_engine };
 
 class PluginV2 final : public nvinfer1::IPluginV2DynamicExt {
@@ -73,7 +73,7 @@ class PluginV2 final : public nvinfer1::IPluginV2DynamicExt {
   Origin origin_;
   bool is_initialized_ = false;
   std::string namespace_;
-  StandIn stand_in_;  // of an instance that never communicates
+  StandIn stand_in_;                    // of an instance that never communicates
   std::unique_ptr<Gatherer> gatherer_;  // with origin engine, in a context
 };
 
