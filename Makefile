@@ -49,7 +49,7 @@ lint: ## Check the formatting, and the sources with clang-tidy
 	clang-format --dry-run -Werror $(sources)
 	cmake --preset release -DBUILD_TESTING=ON
 	set -o pipefail; run-clang-tidy -quiet -p build/release '$(CURDIR)/($(LINTED))/.*\.cpp$$' 2>&1 | \
-	  sed -e '/^clang-tidy/d' -e '/warnings generated\.$$/d' -e '/^Suppressed .* warnings/d'
+	  sed -e '/^clang-tidy[-0-9]* -/d' -e '/warnings generated\.$$/d' -e '/^Suppressed .* warnings/d'
 
 format: ## Format the sources
 	tools/setup lint

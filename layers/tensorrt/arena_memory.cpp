@@ -7,8 +7,10 @@ namespace muster::tensorrt {
 
 namespace {
 
-// What every Buffer is aligned to.
-constexpr std::uint64_t least_alignment = 128;
+// What every Buffer of a device is aligned to.
+std::uint64_t least_alignment(Device device) {
+  return device == Device::cpu() ? 128 : 512;
+}
 
 }  // namespace
 
@@ -16,7 +18,8 @@ ArenaMemory::ArenaMemory(std::shared_ptr<World> world, Device device)
     : world_(std::move(world)), device_(device), mutex_(std::make_unique<std::mutex>()) {}
 
 void* ArenaMemory::allocate(std::uint64_t bytes, std::uint64_t alignment) noexcept {
-  const std::uint64_t slack = alignment > least_alignment ? alignment - least_alignment : 0;
+  const std::uint64_t least = least_alignment(device_);
+  const std::uint64_t slack = alignment > least ? alignment - least : 0;
   std::uint64_t whole = 0;
   if (bytes == 0 || __builtin_add_overflow(bytes, slack, &whole)) return nullptr;
   try {

@@ -124,10 +124,11 @@ void Meeting::for_each_peer(Function function) {
 // Has this rank found member i's post for this meeting?
 bool Meeting::find(int i) {
   if (post_of(i).id != 0) return true;
+  std::optional<PostName> given_up;  // on this meeting; but the member may be meeting again
   for (Post& post : board_of(i).find_all(subject_)) {
     const std::uint32_t saw = post.seen[static_cast<std::size_t>(self_)];
     if (post.phase == Phase::failed) {
-      if (saw == own_post().id()) throw_given_up(i, post);  // on this meeting, not an earlier one
+      if (saw == own_post().id()) given_up = post;
       continue;
     }
     if (saw != 0 && saw != own_post().id()) continue;  // it is meeting an earlier self of mine
@@ -135,6 +136,7 @@ bool Meeting::find(int i) {
     post_of(i) = std::move(post);
     return true;
   }
+  if (given_up) throw_given_up(i, *given_up);
   return false;
 }
 
@@ -226,15 +228,15 @@ void Meeting::wait_for(int i, Met met) {
 
 // Throws when a member is lost that has not read every member's post: it never will, and nobody
 // needs to wait for the others then. One that has read them all keeps nobody from meeting, since
-// what it posted can still be read.
+// what it posted can still be read. Those that died come first: another may have left over that.
 void Meeting::check_lost() {
   if (state_.liveness().losses() == 0) return;
-  for_each_peer([&](int i) {
-    if (!state_.liveness().lost(subject_.group[i]) || (find(i) && has_gathered(i))) return;
-    const auto post = board_of(i).find_any(subject_);
-    if (post && post->phase == Phase::failed) throw_given_up(i, *post);
-    throw_lost(subject_.group[i]);
-  });
+  for (const Fate fate : {Fate::died, Fate::left}) {
+    for_each_peer([&](int i) {
+      if (state_.liveness().fate(subject_.group[i]) != fate) return;
+      if (!find(i) || !has_gathered(i)) throw_lost(subject_.group[i]);
+    });
+  }
 }
 
 // On the watcher thread: somebody may be lost, so whoever sleeps must look around.

@@ -140,11 +140,11 @@ TEST(AMemberThatGivesUp, SaysSoForAsLongAsSomebodyCouldMissIt) {
 // Of three members, the last steps of one of which the others do not see.
 class ThreeMembers : public ::testing::Test {
  protected:
-  std::unique_ptr<Meeting> meeting_of(std::size_t rank) {
+  std::unique_ptr<Meeting> meeting_of(std::size_t rank, std::chrono::milliseconds timeout = 60s) {
     return std::make_unique<Meeting>(*states_[rank],
                                      Subject{Topic::communicator, Group{0, 1, 2}, "tag"},
                                      std::span<const std::byte>(),
-                                     deadline_after(60s),
+                                     deadline_after(timeout),
                                      "test");
   }
   // As the kernel does it, one observer after the other.
@@ -155,9 +155,9 @@ class ThreeMembers : public ::testing::Test {
     auto& control = states_[0]->control_of(rank);
     control.life[static_cast<std::size_t>(observer)].word.fetch_or(FUTEX_OWNER_DIED);
   }
-  Error error_of_gathering(std::size_t rank) {
+  Error error_of_gathering(std::size_t rank, std::chrono::milliseconds timeout = 60s) {
     Holds holds(*states_[rank]);
-    const auto meeting = meeting_of(rank);
+    const auto meeting = meeting_of(rank, timeout);
     return test::thrown_by([&] { meeting->gather(holds); });
   }
 
@@ -183,6 +183,32 @@ TEST_F(ThreeMembers, LearnOfOneThatGaveUpBeforeTheyFoundIt) {
   }
   Holds holds(*states_[0]);
   const Error error = test::thrown_by([&] { first->gather(holds); });
+  EXPECT_EQ(error.code(), ErrorCode::peer_lost) << error.what();
+  EXPECT_EQ(error.peer(), 2) << error.what();
+}
+
+TEST_F(ThreeMembers, MeetOneThatMeetsAgainSinceAnotherWasLate) {
+  const auto patient = meeting_of(0);
+  {
+    Holds holds(*states_[2]);
+    const auto impatient = meeting_of(2, 0ms);
+    EXPECT_EQ(test::thrown_by([&] { impatient->gather(holds); }).peer(), 1);
+  }
+  const auto again = meeting_of(2);
+  const auto late = meeting_of(1);
+  std::vector<std::unique_ptr<Holds>> holds;
+  for (const auto& state : states_) holds.push_back(std::make_unique<Holds>(*state));
+  patient->gather(*holds[0]);
+  late->gather(*holds[1]);
+  again->gather(*holds[2]);
+  for (const auto* meeting : {&patient, &late, &again}) (*meeting)->confirm();
+}
+
+TEST_F(ThreeMembers, BlameNobodyWhoStandsThereForOneThatGaveUpAndLeft) {
+  EXPECT_EQ(error_of_gathering(2, 0ms).peer(), 0);
+  states_[2].reset();
+  const auto late = meeting_of(1);
+  const Error error = error_of_gathering(0);
   EXPECT_EQ(error.code(), ErrorCode::peer_lost) << error.what();
   EXPECT_EQ(error.peer(), 2) << error.what();
 }

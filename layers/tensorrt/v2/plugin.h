@@ -50,7 +50,7 @@ class PluginV2 final : public nvinfer1::IPluginV2DynamicExt {
   void serialize(void* buffer) const noexcept override;
 
   std::int32_t initialize() noexcept override;
-  void terminate() noexcept override {}
+  void terminate() noexcept override { is_initialized_ = false; }
   void attachToContext(cudnnContext* cudnn,
                        cublasContext* cublas,
                        nvinfer1::IGpuAllocator* allocator) noexcept override;

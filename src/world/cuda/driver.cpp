@@ -57,7 +57,7 @@ Driver load() {
 // The runtime's context on a device, which it keeps as long as the process lives. So does this.
 CUcontext primary_context(int ordinal) {
   static std::mutex mutex;
-  static std::map<int, CUcontext> retained;
+  static auto& retained = *new std::map<int, CUcontext>;  // statics' destructors may need it
   const std::lock_guard lock(mutex);
   CUcontext& context = retained[ordinal];
   if (context == nullptr) {

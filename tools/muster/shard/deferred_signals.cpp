@@ -5,30 +5,36 @@
 namespace muster::tool {
 namespace {
 
-constexpr int deferred[] = {SIGINT, SIGTERM, SIGHUP};
+constexpr int ending[] = {SIGINT, SIGTERM, SIGHUP};
+
+sigset_t deferred{};  // those of them that wait
 
 }  // namespace
 
 DeferredSignals::DeferredSignals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int number : deferred) {
+  ::sigprocmask(SIG_BLOCK, nullptr, &before_);
+  sigemptyset(&deferred);
+  for (const int number : ending) {
     struct sigaction current {};
     ::sigaction(number, nullptr, &current);
-    if (current.sa_handler != SIG_IGN) sigaddset(&set, number);  // as nohup wants SIGHUP
+    const bool ignored = current.sa_handler == SIG_IGN;  // as nohup wants SIGHUP
+    if (!ignored && sigismember(&before_, number) == 0) sigaddset(&deferred, number);
   }
-  ::sigprocmask(SIG_BLOCK, &set, &before_);
+  ::sigprocmask(SIG_BLOCK, &deferred, nullptr);
 }
 
 DeferredSignals::~DeferredSignals() {
+  sigemptyset(&deferred);
   ::sigprocmask(SIG_SETMASK, &before_, nullptr);
 }
 
 void give_way_to_signals() {
   sigset_t waiting;
   ::sigpending(&waiting);
-  for (const int number : deferred) {
-    if (sigismember(&waiting, number) == 1) throw Failure("interrupted", exit_signal + number);
+  for (const int number : ending) {
+    if (sigismember(&deferred, number) == 1 && sigismember(&waiting, number) == 1) {
+      throw Failure("interrupted", exit_signal + number);
+    }
   }
 }
 

@@ -5,8 +5,8 @@
 
 namespace muster::tool {
 
-// While it lives, SIGINT, SIGTERM and SIGHUP wait; whichever came acts when it is destroyed. One
-// object at a time, on a thread that is the only one.
+// While it lives, SIGINT, SIGTERM and SIGHUP wait, unless they were ignored or blocked before;
+// whichever came acts when it is destroyed. One object at a time, on a thread that is the only one.
 class DeferredSignals {
  public:
   DeferredSignals();

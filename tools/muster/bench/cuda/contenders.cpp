@@ -143,7 +143,8 @@ std::vector<Contender> make_limits_on_gpu(const GpuWorkspace& workspace) {
                         move_rows(copies->move, copies->blocks, copies->stream);
                       }});
   }
-  if (plan.members() == 2 && workspace.rank.ranks_sharing() == 1 && plan.output_bytes() > 0) {
+  const bool equal = plan.members() == 2 && plan.row_bytes(0) == plan.row_bytes(1);
+  if (equal && workspace.rank.ranks_sharing() == 1 && plan.output_bytes() > 0) {
     for (const bool both_ways : {false, true}) {
       limits.push_back(make_peer_copy(workspace, copies, both_ways));
     }
