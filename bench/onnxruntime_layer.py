@@ -1,11 +1,13 @@
 """Measures the layer for ONNX Runtime: what an AllGather node costs in a session.
 
     muster run -n 2 --no-prefix PYTHON bench/onnxruntime_layer.py LIBRARY nodes
+    muster run -n 2 --no-prefix PYTHON bench/onnxruntime_layer.py LIBRARY alone
     muster run -n 4 --no-prefix PYTHON bench/onnxruntime_layer.py LIBRARY start
 
 PYTHON has onnxruntime, numpy and onnx (build/onnxruntime/venv); LIBRARY is
 libmuster_onnxruntime.so. `nodes`: time in a gather node, activations in the arena and not, the two
-in turn. `start`: making a session with 32 gathers and its first run, beside the same network with
+in turn; most of it may be the wait for another rank's operator before it. `alone`: time in a node
+that waits for no operator, by what further gathers of one section add. `start`: making a session with 32 gathers and its first run, beside the same network with
 other operators in their place. Medians of rank 0, one thread a rank.
 """
 import ctypes
@@ -33,10 +35,10 @@ def spent(library):
     return result.gathers, result.nanoseconds / 1e9
 
 
-def session(library, nodes, shape, arena=True):
+def session(library, nodes, shape, arena=True, outputs=("y",)):
     graph = helper.make_graph(
         nodes, "bench", [helper.make_tensor_value_info("x", TensorProto.UINT16, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.UINT16, None)])
+        [helper.make_tensor_value_info(name, TensorProto.UINT16, None) for name in outputs])
     model = helper.make_model(graph, ir_version=10, opset_imports=[
         helper.make_opsetid("", 21), helper.make_opsetid("muster", 1)])
     options = onnxruntime.SessionOptions()
@@ -78,6 +80,32 @@ def measure_nodes(library):
                   f"   run {us[2]:9.1f} us (arena) {us[3]:9.1f} us (not)", flush=True)
 
 
+def measure_alone(library):
+    for shape in ([1, 512], [8, 4096], [8, 64128], [512, 4096]):
+        def network(gathers):
+            outputs = [f"y{i}" for i in range(gathers)]
+            nodes = [helper.make_node("BitwiseNot", ["x"], ["a"]),
+                     *(gather("a", output) for output in outputs)]
+            return session(library, nodes, shape, outputs=outputs)
+
+        def seconds(running, repeats):
+            before = spent(library)
+            for _ in range(repeats):
+                running.run(None, {"x": x})
+            return (spent(library)[1] - before[1]) / repeats
+
+        x = numpy.zeros(shape, "uint16")
+        repeats = max(2, min(100, 2_000_000 // x.size))
+        one, five = network(1), network(5)
+        times = []
+        for _ in range(60):
+            first = seconds(one, repeats)
+            times.append((seconds(five, repeats) - first) / 4)
+        if RANK == 0:
+            print(f"{str(shape):>14} uint16   node that waits for no operator "
+                  f"{1e6 * statistics.median(times):9.1f} us", flush=True)
+
+
 def measure_start(library):
     def seconds(make):
         nodes = [node for i in range(32) for node in make(f"t{i}", f"t{i + 1}")]
@@ -111,4 +139,4 @@ def measure_start(library):
 
 
 if __name__ == "__main__":
-    {"nodes": measure_nodes, "start": measure_start}[sys.argv[2]](sys.argv[1])
+    {"nodes": measure_nodes, "alone": measure_alone, "start": measure_start}[sys.argv[2]](sys.argv[1])
