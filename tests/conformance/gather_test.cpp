@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -243,6 +244,42 @@ CONFORMANCE_TEST(NoticesWhenOneMemberAloneChangesItsTensors) {
     for (std::size_t i = 0; i < seen.size(); ++i) {
       require(seen[i] == std::byte(round + i / 600),
               "byte " + std::to_string(i) + " is wrong in round " + std::to_string(round));
+    }
+  }
+}
+
+// What others trade moves a section whose own member repeats its call.
+CONFORMANCE_TEST(FollowsMembersThatTradeTheirExtents) {
+  Communicator communicator = whole_world(rank);
+  const auto size = static_cast<std::size_t>(rank.world.size());
+  constexpr std::int64_t rows = 8;
+  std::vector<std::int64_t> extents(size, 24);
+  extents.front() = 8;
+  extents.back() = 40;
+  const std::int64_t whole = std::accumulate(extents.begin(), extents.end(), std::int64_t{0});
+  const Block shard = rank.memory.allocate(rank.world, Place::ordinary, rows * 40);
+  const Block full =
+      rank.memory.allocate(rank.world, Place::buffer, static_cast<std::size_t>(rows * whole));
+  std::vector<std::byte> seen(static_cast<std::size_t>(rows * whole));
+  for (std::size_t round = 0; round < 40; ++round) {
+    if (round % 3 == 2) std::swap(extents.front(), extents.back());
+    const std::vector<std::byte> mine(rows * 40, std::byte(round + position_of(rank)));
+    rank.memory.copy(shard.data, mine.data(), mine.size());
+    communicator.all_gather({shard.data, DataType::uint8, Shape{rows, extents[position_of(rank)]}},
+                            {full.data, DataType::uint8, Shape{rows, whole}},
+                            1,
+                            rank.memory.stream());
+    rank.memory.finish(communicator);
+    rank.memory.copy(seen.data(), full.data, seen.size());
+    auto at = seen.begin();
+    for (std::int64_t row = 0; row < rows; ++row) {
+      for (std::size_t i = 0; i < size; ++i) {
+        const auto is_right = [&](std::byte byte) { return byte == std::byte(round + i); };
+        require(
+            std::all_of(at, at + extents[i], is_right),
+            "the section of member " + std::to_string(i) + " in round " + std::to_string(round));
+        at += extents[i];
+      }
     }
   }
 }

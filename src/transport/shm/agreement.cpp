@@ -18,13 +18,14 @@ Agreement::Agreement(const Endpoint& endpoint, Waiter& waiter)
 }
 
 void Agreement::prepare(const Header& own, std::size_t outer) {
-  headers_[static_cast<std::size_t>(endpoint_.self)] = own;
+  Header& sent = headers_[static_cast<std::size_t>(endpoint_.self)];
+  own_is_new_ |= own != sent;
+  sent = own;
   outer_ = outer;
   agreed_ = false;
 }
 
 bool Agreement::reach(std::uint64_t call) {
-  send(call);
   receive(call);
   if (agreed_) return false;
   check_terms(endpoint_, headers_, outer_, arenas_, row_offsets_);
@@ -32,30 +33,30 @@ bool Agreement::reach(std::uint64_t call) {
   return true;
 }
 
-// A slot is free: its last header was of call - 2, and every peer had read that before it wrote its
+// A slot is free: its last word was of call - 2, and every peer had read that before it wrote its
 // own of call - 1, which this member has read.
 void Agreement::send(std::uint64_t call) {
-  const Header& own = header(endpoint_.self);
   endpoint_.for_each_peer([&](int i) {
     HeaderSlot& slot = endpoint_.of(i).slot(endpoint_.self, call);
-    slot.header = own;
-    slot.call.store(call, std::memory_order_release);
+    if (own_is_new_) slot.header = header(endpoint_.self);
+    slot.word.store(HeaderSlot::word_of(call, own_is_new_), std::memory_order_release);
   });
+  own_is_new_ = false;
   world::full_fence();
   endpoint_.for_each_peer([&](int i) { waiter_.wake(i); });
 }
 
 void Agreement::receive(std::uint64_t call) {
   const auto missing = [&](int i) {
-    return endpoint_.own().slot(i, call).call.load(std::memory_order_acquire) != call;
+    const auto word = endpoint_.own().slot(i, call).word.load(std::memory_order_acquire);
+    return HeaderSlot::call_of(word) != call;
   };
   endpoint_.for_each_peer([&](int i) {
     waiter_.wait(
         static_cast<std::uint32_t>(i), [&] { return !missing(i); }, missing);
-    Header& known = headers_[static_cast<std::size_t>(i)];
-    const Header theirs = endpoint_.own().slot(i, call).header;
-    if (theirs == known) return;
-    known = theirs;
+    const HeaderSlot& slot = endpoint_.own().slot(i, call);
+    if (!HeaderSlot::is_new(slot.word.load(std::memory_order_relaxed))) return;
+    headers_[static_cast<std::size_t>(i)] = slot.header;
     agreed_ = false;
   });
 }

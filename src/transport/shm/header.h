@@ -47,11 +47,18 @@ struct Header {
 };
 static_assert(std::has_unique_object_representations_v<Header>);
 
-// A header in shared memory. The call number is written last and read first; it lies last, so that
-// the cache line that the reader looks at is taken from it only once.
+// A header in shared memory, and of which call it is. The word is written last and read first. It
+// lies in another cache line than most of the header, which is written only when it is another one
+// than the sender's call before had: then the reader takes a single line from the writer.
 struct alignas(128) HeaderSlot {
   Header header;
-  std::atomic<std::uint64_t> call;
+  std::atomic<std::uint64_t> word;
+
+  static constexpr std::uint64_t word_of(std::uint64_t call, bool is_new) noexcept {
+    return call << 1 | (is_new ? 1 : 0);
+  }
+  static constexpr std::uint64_t call_of(std::uint64_t word) noexcept { return word >> 1; }
+  static constexpr bool is_new(std::uint64_t word) noexcept { return (word & 1) != 0; }
 };
 static_assert(sizeof(HeaderSlot) == 128);
 

@@ -14,6 +14,10 @@ namespace {
 // it is written to several outputs.
 constexpr std::size_t block_bytes = 128 << 10;
 
+// Longer sections are copied to this member's own output block by block, while a block is in a
+// cache.
+constexpr std::size_t longest_placed_ahead = 4 << 10;
+
 // An output larger than this is written past the caches.
 constexpr std::size_t smallest_bypassing_output = 1 << 20;
 
@@ -38,6 +42,22 @@ void Movement::fill_outbox(std::uint64_t call) {
                0,
                gather_.shard_bytes(),
                Caching::keep);
+}
+
+void Movement::place_own_section() {
+  const bool first_or_last = endpoint_.self == 0 || endpoint_.self == endpoint_.size() - 1;
+  own_is_placed_ = gather_.in_place_offset != Gather::not_in_place;
+  if (own_is_placed_ || !agreement_.is_known() || !first_or_last ||
+      gather_.shard_bytes() > longest_placed_ahead) {
+    return;
+  }
+  copy_section(own_output(endpoint_.self),
+               own_shard(),
+               gather_.shard_row_bytes,
+               0,
+               gather_.shard_bytes(),
+               Caching::keep);
+  own_is_placed_ = true;
 }
 
 void Movement::run(std::uint64_t call) {
@@ -124,7 +144,7 @@ void Movement::push_block() {
     copy_section(output_of(i), own_shard(), gather_.shard_row_bytes, begin, end, caching_);
   });
   if (end == bytes) signal(&PeerWords::pushed, &Pair::out, Route::push);
-  if (gather_.in_place_offset == Gather::not_in_place) {
+  if (!own_is_placed_) {
     copy_section(
         own_output(endpoint_.self), own_shard(), gather_.shard_row_bytes, begin, end, caching_);
   }

@@ -36,6 +36,11 @@ class Movement {
   // Copies a short section to this member's outbox, before its header goes out.
   void fill_outbox(std::uint64_t call);
 
+  // Copies a short section to this member's own output while the headers are under way, if it is
+  // known where it belongs: headers that are yet to come may move it, but not that of the first or
+  // the last member, whose own header has not changed.
+  void place_own_section();
+
   // Follows the headers, whenever the members have agreed on others than before. Throws
   // out_of_memory when there is no room for a staging area.
   void choose_routes();
@@ -94,6 +99,7 @@ class Movement {
   std::uint64_t call_ = 0;
   std::size_t pushed_ = 0;  // bytes of my section, to all who are pushed to and to my own output
   std::size_t staged_ = 0;  // pieces of my section
+  bool own_is_placed_ = false;  // in my own output
 };
 
 }  // namespace muster::transport::shm
