@@ -17,24 +17,22 @@ constexpr auto slice = std::chrono::milliseconds(50);
 // A member whose heartbeat is older than this is not waiting: it was stopped.
 constexpr auto stale = 3 * slice;
 
-// Where every rank has a core, a peer is usually a few microseconds away and a sleep costs more
-// than that, twice. Where it has not, the core is better given to whoever is waited for.
-constexpr int spins_alone = 24;
-constexpr int yields_alone = 0;
-constexpr int spins_crowded = 0;
-constexpr int yields_crowded = 32;
-
 world::Deadline time_of(std::int64_t heartbeat) {
   return world::Deadline(world::Clock::duration(heartbeat));
 }
 
 }  // namespace
 
+// Where every rank has a core, a peer is usually a few microseconds away and a sleep costs more
+// than that, twice. But a kernel may have put two ranks on one core all the same, and leaves them
+// there while they sleep in turn; those that yield to each other it soon parts. Where ranks
+// outnumber cores, the core is better given to whoever is waited for.
 Waiter::Waiter(const Endpoint& endpoint, Failures& failures)
     : endpoint_(endpoint),
       failures_(failures),
-      spins_(endpoint.state->oversubscribed() ? spins_crowded : spins_alone),
-      yields_(endpoint.state->oversubscribed() ? yields_crowded : yields_alone) {}
+      bursts_(endpoint.state->oversubscribed()
+                  ? Bursts{.alone = 0, .yielding = 32, .looks = 0}
+                  : Bursts{.alone = 4, .yielding = 20, .looks = looks_alone}) {}
 
 void Waiter::pause() noexcept {
   hwy::Pause();

@@ -91,19 +91,33 @@ class Waiter {
     const int size_;
   };
 
+  // How long to stay awake: a few bursts of looks, then bursts behind a yield each.
+  struct Bursts {
+    int alone;
+    int yielding;
+    int looks;  // in one that yields
+  };
+
   template <typename Ready>
   bool spin(Ready& ready) const {
-    for (int i = 0; i < spins_; ++i) {
-      for (int j = 0; j < looks_a_spin; ++j) {
-        if (ready()) return true;
-        pause();
-      }
+    for (int i = 0; i < bursts_.alone; ++i) {
+      if (look(ready, looks_alone)) return true;
       if (failures_.failed()) return false;
     }
-    for (int i = 0; i < yields_; ++i) {
+    for (int i = 0; i < bursts_.yielding; ++i) {
       if (ready()) return true;
       yield();
+      if (look(ready, bursts_.looks)) return true;
       if (failures_.failed()) return false;
+    }
+    return false;
+  }
+
+  template <typename Ready>
+  static bool look(Ready& ready, int times) {
+    for (int i = 0; i < times; ++i) {
+      if (ready()) return true;
+      pause();
     }
     return false;
   }
@@ -134,7 +148,7 @@ class Waiter {
     return members;
   }
 
-  static constexpr int looks_a_spin = 64;
+  static constexpr int looks_alone = 64;
   static void pause() noexcept;
   static void yield() noexcept;
   static void wake_sleeper(Doorbell& doorbell, std::uint32_t awaited) noexcept;
@@ -146,8 +160,7 @@ class Waiter {
 
   const Endpoint& endpoint_;
   Failures& failures_;
-  const int spins_;
-  const int yields_;
+  const Bursts bursts_;
   std::optional<world::Deadline> deadline_;
 };
 
