@@ -29,11 +29,13 @@ double time_calls(Team& team, Contender& contender, int calls) {
   return team.max(seconds_since(start)) / calls;
 }
 
-// Calls enough for a turn. This is the warm-up too.
+// Calls enough for a turn. This is the warm-up too. What looks long enough is looked at again: who
+// is interrupted once must not be measured in turns that are too short.
 int calibrate(Team& team, Contender& contender, int fewest_calls, const TimeCalls& time) {
   int calls = fewest_calls;
-  time(team, contender, calls);
-  while (calls < most_calls && time(team, contender, calls) * calls < shortest_turn) calls *= 2;
+  const auto is_short = [&] { return time(team, contender, calls) * calls < shortest_turn; };
+  is_short();
+  while (calls < most_calls && (is_short() || is_short() || is_short())) calls *= 2;
   return calls;
 }
 
