@@ -1,13 +1,16 @@
 """Measures the layer for ONNX Runtime: what an AllGather node costs in a session.
 
-    muster run -n 2 --no-prefix PYTHON bench/onnxruntime_layer.py LIBRARY nodes
-    muster run -n 2 --no-prefix PYTHON bench/onnxruntime_layer.py LIBRARY alone
-    muster run -n 4 --no-prefix PYTHON bench/onnxruntime_layer.py LIBRARY start
+    muster run -n 2 --no-prefix PYTHON bench/onnxruntime/layer.py LIBRARY nodes
+    muster run -n 2 --no-prefix PYTHON bench/onnxruntime/layer.py LIBRARY bare SECTION
+    muster run -n 4 --no-prefix PYTHON bench/onnxruntime/layer.py LIBRARY start
 
 PYTHON has onnxruntime, numpy and onnx (build/onnxruntime/venv); LIBRARY is
-libmuster_onnxruntime.so. `nodes`: time in a gather node, activations in the arena and not, the two
-in turn; most of it may be the wait for another rank's operator before it. `alone`: time in a node
-that waits for no operator, by what further gathers of one section add. `start`: making a session with 32 gathers and its first run, beside the same network with
+libmuster_onnxruntime.so, SECTION libbench_section.so (section.cpp here; built with the tests).
+
+`nodes`: time in a gather node, activations in the arena and not, the two in turn; most of it may be
+the wait for another rank's operator before it. `bare`: time in a node that waits for no operator,
+and of the library's call on the same memory, in turn, each of a section that was written a moment
+before. `start`: making a session with 32 gathers and its first run, beside the same network with
 other operators in their place. Medians of rank 0, one thread a rank.
 """
 import ctypes
@@ -35,17 +38,19 @@ def spent(library):
     return result.gathers, result.nanoseconds / 1e9
 
 
-def session(library, nodes, shape, arena=True, outputs=("y",)):
+def session(libraries, nodes, shape, arena=True, outputs=("y",)):
     graph = helper.make_graph(
         nodes, "bench", [helper.make_tensor_value_info("x", TensorProto.UINT16, shape)],
         [helper.make_tensor_value_info(name, TensorProto.UINT16, None) for name in outputs])
     model = helper.make_model(graph, ir_version=10, opset_imports=[
-        helper.make_opsetid("", 21), helper.make_opsetid("muster", 1)])
+        helper.make_opsetid(domain, version)
+        for domain, version in (("", 21), ("muster", 1), ("bench", 1))])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     if not arena:
         options.add_session_config_entry("session.use_env_allocators", "0")
-    options.register_custom_ops_library(library)
+    for library in libraries:
+        options.register_custom_ops_library(library)
     return onnxruntime.InferenceSession(model.SerializeToString(), options)
 
 
@@ -60,7 +65,7 @@ def measure_nodes(library):
         # Between operators, so that neither section nor output is the session's own.
         nodes = [helper.make_node("BitwiseNot", ["x"], ["a"]), gather("a", "b"),
                  helper.make_node("BitwiseNot", ["b"], ["y"])]
-        sessions = {arena: session(library, nodes, shape, arena) for arena in (True, False)}
+        sessions = {arena: session([library], nodes, shape, arena) for arena in (True, False)}
         x = numpy.zeros(shape, "uint16")
         repeats = max(2, min(100, 2_000_000 // x.size))
         gathers, runs = {True: [], False: []}, {True: [], False: []}
@@ -80,30 +85,37 @@ def measure_nodes(library):
                   f"   run {us[2]:9.1f} us (arena) {us[3]:9.1f} us (not)", flush=True)
 
 
-def measure_alone(library):
+def measure_bare(library, section_library):
+    bench = ctypes.CDLL(section_library)
+    bench.bench_node_nanoseconds.restype = bench.bench_bare_nanoseconds.restype = ctypes.c_uint64
+    bench.bench_bare_nanoseconds.argtypes = 3 * [ctypes.c_void_p] + 2 * [ctypes.c_int64]
     for shape in ([1, 512], [8, 4096], [8, 64128], [512, 4096]):
-        def network(gathers):
-            outputs = [f"y{i}" for i in range(gathers)]
-            nodes = [helper.make_node("BitwiseNot", ["x"], ["a"]),
-                     *(gather("a", output) for output in outputs)]
-            return session(library, nodes, shape, outputs=outputs)
-
-        def seconds(running, repeats):
-            before = spent(library)
-            for _ in range(repeats):
-                running.run(None, {"x": x})
-            return (spent(library)[1] - before[1]) / repeats
-
-        x = numpy.zeros(shape, "uint16")
-        repeats = max(2, min(100, 2_000_000 // x.size))
-        one, five = network(1), network(5)
-        times = []
-        for _ in range(60):
-            first = seconds(one, repeats)
-            times.append((seconds(five, repeats) - first) / 4)
+        nodes = [helper.make_node("Section", ["x"], ["section"], domain="bench"),
+                 gather("section", "y")]
+        running = session([library, section_library], nodes, shape, outputs=("section", "y"))
+        x = numpy.random.default_rng(RANK).integers(1 << 16, size=shape).astype("uint16")
+        value = onnxruntime.OrtValue.ortvalue_from_numpy(x)
+        times = {"node": [], "bare": []}
+        for turn in range(1000):
+            binding = running.io_binding()
+            binding.bind_ortvalue_input("x", value)
+            binding.bind_output("section")
+            binding.bind_output("y")
+            running.run_with_iobinding(binding)
+            node = bench.bench_node_nanoseconds()
+            section, y = binding.get_outputs()
+            gathered = y.numpy().copy()
+            bare = bench.bench_bare_nanoseconds(
+                value.data_ptr(), section.data_ptr(), y.data_ptr(), *shape)
+            numpy.testing.assert_array_equal(y.numpy(), gathered)
+            if turn >= 100:  # the first ones are warm-up
+                times["node"].append(node / 1e3)
+                times["bare"].append(bare / 1e3)
+        numpy.testing.assert_array_equal(numpy.split(gathered, SIZE, axis=1)[RANK], ~x)
         if RANK == 0:
-            print(f"{str(shape):>14} uint16   node that waits for no operator "
-                  f"{1e6 * statistics.median(times):9.1f} us", flush=True)
+            node, bare = (statistics.median(times[name]) for name in ("node", "bare"))
+            print(f"{str(shape):>14} uint16   node {node:9.1f} us   bare {bare:9.1f} us   "
+                  f"{node / bare:.2f} x", flush=True)
 
 
 def measure_start(library):
@@ -113,7 +125,7 @@ def measure_start(library):
             nodes[0].input[i] = "x"
         nodes[-1].output[0] = "y"
         began = time.perf_counter()
-        running = session(library, nodes, [1, 64])
+        running = session([library], nodes, [1, 64])
         made = time.perf_counter()
         running.run(None, {"x": numpy.zeros([1, 64], "uint16")})
         return made - began, time.perf_counter() - made
@@ -139,4 +151,5 @@ def measure_start(library):
 
 
 if __name__ == "__main__":
-    {"nodes": measure_nodes, "alone": measure_alone, "start": measure_start}[sys.argv[2]](sys.argv[1])
+    measures = {"nodes": measure_nodes, "bare": measure_bare, "start": measure_start}
+    measures[sys.argv[2]](sys.argv[1], *sys.argv[3:])
