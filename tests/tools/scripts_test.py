@@ -101,7 +101,8 @@ class GpuReport(unittest.TestCase):
         programs = self.folder / "bin"
         programs.mkdir()
         stand_in = ("#!/bin/sh\n"
-                    "case $0 in *gpu_test) echo '[  FAILED  ] A.B (1 ms)'; exit 1;; esac\n"
+                    "case $0 in *gpu_test) echo '[  FAILED  ] A.B (1 ms)'; exit 1;;\n"
+                    "*muster) [ $1 = bench ] || echo '\"compute_capability\": \"9.0\"';; esac\n"
                     "echo '[       OK ] C.D (1 ms)'\n")
         for name in ("nvidia-smi", "gpu_test", "conformance_cuda_test", "compute-sanitizer",
                      "muster"):

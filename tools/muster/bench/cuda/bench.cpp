@@ -8,9 +8,12 @@
 #include <fmt/format.h>
 #include <muster/muster.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <map>
 #include <random>
+#include <string>
 
 namespace muster::tool {
 namespace {
@@ -18,10 +21,16 @@ namespace {
 // Calls in a graph: enough that the launch of the graph does not count.
 constexpr int fewest_calls = 20;
 
+using Clock = std::chrono::steady_clock;
+
+// Launches that wait for the GPU at a time, when it is the host's time that counts: so few that no
+// queue is full.
+constexpr int most_in_flight = 200;
+
 // Runs a contender's calls on the rank's stream: as a graph, or one after the other.
 class Runner {
  public:
-  Runner(const GpuRank& rank, bool graphs) : rank_(rank), graphs_(graphs) {
+  Runner(const GpuRank& rank, const std::string& launch) : rank_(rank), launch_(launch) {
     require_cuda(cudaEventCreate(&begin_), "making an event");
     require_cuda(cudaEventCreate(&end_), "making an event");
   }
@@ -35,9 +44,10 @@ class Runner {
 
   // Seconds a call, of the slowest rank.
   double time(Team& team, Contender& contender, int calls) {
+    if (launch_ == "host") return time_on_host(team, contender, calls);
     // All ranks have to prepare before any launches: what waits for a peer's kernel could hold up
     // that peer's preparations on the same GPU.
-    const cudaGraphExec_t graph = graphs_ ? captured(contender, calls) : nullptr;
+    const cudaGraphExec_t graph = launch_ == "graph" ? captured(contender, calls) : nullptr;
     team.barrier();
     require_cuda(cudaEventRecord(begin_, rank_.stream()), "recording an event");
     if (graph != nullptr) {
@@ -53,6 +63,19 @@ class Runner {
   }
 
  private:
+  // Until a call returns, whenever the GPU runs it.
+  double time_on_host(Team& team, Contender& contender, int calls) {
+    std::chrono::duration<double> launching{};
+    team.barrier();
+    for (int done = 0; done < calls; done += most_in_flight) {
+      const auto began = Clock::now();
+      for (int i = done; i < std::min(calls, done + most_in_flight); ++i) contender.call();
+      launching += Clock::now() - began;
+      rank_.wait();
+    }
+    return team.max(launching.count()) / calls;
+  }
+
   cudaGraphExec_t captured(Contender& contender, int calls) {
     cudaGraphExec_t& executable = captured_[{&contender, calls}];
     if (executable != nullptr) return executable;
@@ -69,7 +92,7 @@ class Runner {
   }
 
   const GpuRank& rank_;
-  const bool graphs_;
+  const std::string launch_;  // "graph", "plain" or "host"
   cudaEvent_t begin_ = nullptr;
   cudaEvent_t end_ = nullptr;
   std::map<std::pair<const Contender*, int>, cudaGraphExec_t> captured_;
@@ -129,7 +152,7 @@ std::vector<Row> measure_case(const GpuRank& rank,
   std::vector<Contender> contenders = make_contenders(workspace, options, nccl);
   std::vector<Timing> timings;
   {
-    Runner runner(rank, options.launch == "graph");
+    Runner runner(rank, options.launch);
     timings = measure(
         team,
         contenders,
@@ -167,6 +190,11 @@ std::optional<std::string> lack_of_memory(const GpuRank& rank,
                      available / (1 << 20));
 }
 
+std::string describe_launch(const std::string& launch) {
+  if (launch == "graph") return "graph replay";
+  return launch == "plain" ? "plain launches" : "plain launches, time of the host";
+}
+
 void introduce(const Report& report, const GpuRank& rank, const BenchOptions& options) {
   cudaDeviceProp properties{};
   int driver = 0;
@@ -181,7 +209,7 @@ void introduce(const Report& report, const GpuRank& rank, const BenchOptions& op
                           options.ranks,
                           options.ranks_as,
                           rank.ranks_sharing(),
-                          options.launch == "graph" ? "graph replay" : "plain launches"));
+                          describe_launch(options.launch)));
 }
 
 }  // namespace
