@@ -14,26 +14,40 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
 
 namespace muster::test {
 namespace {
 
 constexpr std::int64_t rows = 8, columns = 64128;
 constexpr int ranks = 2;
-constexpr int replays = 20;  // of one graph between two looks at the clock
+constexpr int replays = 20;        // of one graph between two looks at the clock
+constexpr int few = 1, many = 17;  // gathers in a graph: the difference counts
 
-// y = the whole, out of x, with an element-wise layer before and behind the gather, so that its
-// tensors are the engine's own.
-std::vector<char> engine_with(const std::function<nvinfer1::ITensor&(nvinfer1::INetworkDefinition&,
-                                                                     nvinfer1::ITensor&)>& gather) {
+std::string output_name(int i) {
+  return fmt::format("y{}", i);
+}
+
+// y0, y1, ... = the whole, `count` times, each by a layer of its own, out of a section that the
+// engine has written.
+using MakeWhole =
+    std::function<nvinfer1::ITensor&(nvinfer1::INetworkDefinition&, nvinfer1::ITensor&)>;
+
+std::vector<char> engine_with(int count, const MakeWhole& make_whole) {
   return built([&](auto& network, auto& config, auto&) {
     config.setFlag(nvinfer1::BuilderFlag::kFP16);
+    config.setMaxAuxStreams(0);  // one layer after the other, as the bare calls
     auto& x = *network.addInput("x", nvinfer1::DataType::kHALF, nvinfer1::Dims2(rows, columns));
     auto& section = *network.addActivation(x, nvinfer1::ActivationType::kRELU)->getOutput(0);
-    auto& whole = gather(network, section);
-    auto& y = *network.addActivation(whole, nvinfer1::ActivationType::kRELU)->getOutput(0);
-    make_output(network, y, "y");
-    y.setType(nvinfer1::DataType::kHALF);
+    for (int i = 0; i < count; ++i) {
+      auto& whole = make_whole(network, section);
+      make_output(network, whole, output_name(i).c_str());
+      whole.setType(nvinfer1::DataType::kHALF);
+    }
   });
 }
 
@@ -59,29 +73,19 @@ nvinfer1::ITensor& gathered_and_concatenated(nvinfer1::INetworkDefinition& netwo
   return *joined.getOutput(0);
 }
 
-// The same network without its gather: each rank's own section twice.
-nvinfer1::ITensor& doubled(nvinfer1::INetworkDefinition& network, nvinfer1::ITensor& section) {
-  std::array<nvinfer1::ITensor*, ranks> parts{&section, &section};
-  auto& joined = *network.addConcatenation(parts.data(), ranks);
-  joined.setAxis(1);
-  return *joined.getOutput(0);
-}
-
 void meet(World& world) {
   world.exchange(Group::range(world.size()), {});
 }
 
 // Microseconds of one replay, of the slower rank, in the median round.
-double median_of(int rounds,
-                 const std::function<std::function<void(cudaStream_t)>(World&)>& prepare) {
+double median_of(
+    int rounds,
+    const std::function<std::function<void(cudaStream_t)>(World&, const OwnStream&)>& prepare) {
   std::vector<std::vector<double>> times(ranks,
                                          std::vector<double>(static_cast<std::size_t>(rounds)));
   as_ranks(ranks, [&](World& world) {
     const OwnStream stream;
-    const auto work = prepare(world);
-    meet(world);
-    work(stream.get());
-    stream.wait();
+    const auto work = prepare(world, stream);
     cudaGraph_t graph = nullptr;
     cudaGraphExec_t executable = nullptr;
     require_cuda(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeThreadLocal));
@@ -115,85 +119,119 @@ double median_of(int rounds,
 
 constexpr std::size_t section_bytes = rows * columns * 2;
 
-// One run of an engine; with an arena, its own tensors lie there.
-double engine_time(int rounds, const std::vector<char>& engine, bool arena) {
-  return median_of(rounds, [&](World& world) {
+std::vector<Buffer> outputs(World& world, int count) {
+  std::vector<Buffer> buffers;
+  for (int i = 0; i < count; ++i)
+    buffers.push_back(world.allocate(ranks * section_bytes, Device::cuda(0)));
+  return buffers;
+}
+
+// One run of an engine with so many gathers. Their outputs lie in the arena; with `arena` the
+// engine's own tensors too.
+double engine_time(int rounds, const std::vector<char>& engine, int count, bool arena) {
+  return median_of(rounds, [&](World& world, const OwnStream& stream) {
     struct State {
       std::unique_ptr<nvinfer1::IGpuAllocator> allocator;
       std::unique_ptr<Context> context;
-      Buffer x, y;
+      Buffer x;
+      std::vector<Buffer> y;
     };
     auto state = std::make_shared<State>();
     if (arena)
       state->allocator = tensorrt::arena_allocator(tensorrt::current_world(), Device::cuda(0));
     state->context = std::make_unique<Context>(engine, state->allocator.get());
     state->x = world.allocate(section_bytes, Device::cuda(0));
-    state->y = world.allocate(ranks * section_bytes, Device::cuda(0));
+    state->y = outputs(world, count);
     state->context->set_address("x", state->x.data());
-    state->context->set_address("y", state->y.data());
-    return [state](cudaStream_t stream) {
-      require(state->context->enqueue(stream), "refused: " + engine_log().take());
+    for (int i = 0; i < count; ++i)
+      state->context->set_address(output_name(i).c_str(),
+                                  state->y[static_cast<std::size_t>(i)].data());
+    const auto enqueue = [state](cudaStream_t on) {
+      require(state->context->enqueue(on), "refused: " + engine_log().take());
     };
+    meet(world);
+    enqueue(stream.get());  // an engine's first run is not for a graph
+    stream.wait();
+    return enqueue;
   });
 }
 
-double bare_time(int rounds, bool arena) {
-  return median_of(rounds, [&](World& world) {
+// So many bare calls, with the section in the arena or not.
+double bare_time(int rounds, int count, bool arena) {
+  return median_of(rounds, [&](World& world, const OwnStream&) {
     struct State {
-      State(World& world_, bool in_arena)
-          : communicator(world_, Group::range(ranks), {.device = Device::cuda(0)}) {
+      State(World& world_, int count_, bool in_arena)
+          : communicator(world_, Group::range(ranks), {.device = Device::cuda(0)}),
+            y(outputs(world_, count_)) {
         if (in_arena) {
-          buffers = {world_.allocate(section_bytes, Device::cuda(0)),
-                     world_.allocate(ranks * section_bytes, Device::cuda(0))};
-          x = buffers[0].data();
-          y = buffers[1].data();
+          buffer = world_.allocate(section_bytes, Device::cuda(0));
+          x = buffer.data();
         } else {
           require_cuda(cudaMalloc(&x, section_bytes));
-          require_cuda(cudaMalloc(&y, ranks * section_bytes));
         }
       }
       Communicator communicator;
-      std::array<Buffer, 2> buffers;
+      std::vector<Buffer> y;
+      Buffer buffer;
       void* x = nullptr;
-      void* y = nullptr;
     };
-    auto state = std::make_shared<State>(world, arena);
+    auto state = std::make_shared<State>(world, count, arena);
     return [state](cudaStream_t stream) {
-      state->communicator.all_gather({state->x, DataType::float16, {rows, columns}},
-                                     {state->y, DataType::float16, {rows, ranks * columns}},
-                                     -1,
-                                     Stream(stream));
+      for (const Buffer& y : state->y)
+        state->communicator.all_gather({state->x, DataType::float16, {rows, columns}},
+                                       {y.data(), DataType::float16, {rows, ranks * columns}},
+                                       -1,
+                                       Stream(stream));
     };
   });
 }
 
+// Of one more gather in a graph.
+double cost(const char* what, const std::function<double(int)>& time_with) {
+  const auto time = [&](int count) {
+    try {
+      return time_with(count);
+    } catch (const std::exception& error) {
+      throw std::runtime_error(fmt::format("{} x {}: {}", count, what, error.what()));
+    }
+  };
+  return (time(many) - time(few)) / (many - few);
+}
+
 void measure(int rounds) {
-  const auto layer = engine_with(gathered);
-  const auto old_way = engine_with(gathered_and_concatenated);
-  const auto without = engine_with(doubled);
+  std::map<int, std::vector<char>> layer, old_way;
+  for (const int count : {few, many}) {
+    layer[count] = engine_with(count, gathered);
+    old_way[count] = engine_with(count, gathered_and_concatenated);
+  }
   fmt::print(
-      "{} x {} float16 a rank, last dimension, {} ranks on one GPU, {} rounds of {} replays\n",
+      "{} x {} float16 a rank, last dimension, {} ranks on one GPU, {} rounds of {} replays;\n"
+      "what a gather adds to a graph: ({} gathers - {}) / {}\n",
       rows,
       columns,
       ranks,
       rounds,
-      replays);
+      replays,
+      many,
+      few,
+      many - few);
   for (const bool arena : {true, false}) {
-    const double with = engine_time(rounds, layer, arena);
-    const double old = engine_time(rounds, old_way, arena);
-    const double bare = bare_time(rounds, arena);
+    const auto engine = [&](const auto& engines) {
+      return [&](int n) { return engine_time(rounds, engines.at(n), n, arena); };
+    };
+    const double with = cost("the layer", engine(layer));
+    const double old = cost("the old way", engine(old_way));
+    const double bare = cost("the bare call", [&](int n) { return bare_time(rounds, n, arena); });
     fmt::print(
-        "tensors {}: engine with the layer {:.1f} us; with gather on dimension 0, slices and "
-        "concatenation {:.1f} us ({:.2f} x); bare call {:.1f} us\n",
+        "section {}: layer {:.2f} us, bare call {:.2f} us ({:.2f} x); gather on dimension 0, "
+        "slices and concatenation {:.2f} us ({:.2f} x the layer)\n",
         arena ? "in the arena" : "private",
         with,
+        bare,
+        with / bare,
         old,
-        old / with,
-        bare);
+        old / with);
   }
-  const double rest = engine_time(rounds, without, true);
-  fmt::print("the same engine with a concatenation of two own sections for the gather: {:.1f} us\n",
-             rest);
 }
 
 }  // namespace
