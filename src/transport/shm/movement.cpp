@@ -188,7 +188,8 @@ bool Movement::stage_piece() {
                gather_.shard_row_bytes,
                begin,
                end,
-               Caching::keep);
+               caching_);
+  if (caching_ == Caching::bypass) finish_bypassing();
   ++staged_;
   const std::uint64_t flag = Staging::flag(call_, staged_);
   endpoint_.for_each_peer([&](int i) {
