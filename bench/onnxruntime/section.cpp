@@ -40,7 +40,7 @@ void write(const Element* from, Element* section, std::size_t count) {
 
 void wait_for_all() {
   const auto mine = static_cast<std::uint8_t>(bench().world.rank());
-  std::uint8_t all[64];
+  std::uint8_t all[128];  // the most ranks of a world
   bench().barrier.all_gather({&mine, muster::DataType::uint8, {1}},
                              {all, muster::DataType::uint8, {bench().world.size()}},
                              0);

@@ -32,11 +32,11 @@ std::string output_name(int i) {
   return fmt::format("y{}", i);
 }
 
-// y0, y1, ... = the whole, `count` times, each by a layer of its own, out of a section that the
-// engine has written.
 using MakeWhole =
     std::function<nvinfer1::ITensor&(nvinfer1::INetworkDefinition&, nvinfer1::ITensor&)>;
 
+// y0, y1, ... = the whole, `count` times, each by a layer of its own, out of a section that the
+// engine has written.
 std::vector<char> engine_with(int count, const MakeWhole& make_whole) {
   return built([&](auto& network, auto& config, auto&) {
     config.setFlag(nvinfer1::BuilderFlag::kFP16);
