@@ -85,16 +85,19 @@ class GpuReport(unittest.TestCase):
     def test_holds_the_measurements_against_the_targets(self):
         small = [row("muster", [1024], 0, 2.9), row("nccl", [1024], 0, 6.0)]
         inner = [row("muster", [8, 128], 1, 4.0), row("nccl+permute", [8, 128], 1, 8.0, wrong=3)]
-        for name, rows in (("2-1024", small), ("2-8x128", inner)):
+        host = [row("muster", [1024], 0, 4.2), row("kernel", [1024], 0, 6.0)]
+        for name, rows in (("2-1024", small), ("2-8x128", inner), ("host", host)):
             (self.folder / f"bench-{name}.jsonl").write_text(
                 "".join(json.dumps(r) + "\n" for r in rows))
         text, report = self.report()
         self.assertIn("1 KiB a rank: at most 3.0 us: 2.90 to 4.00: NOT MET", text)
         self.assertIn("up to 64 KiB: at most 1/2.2 of NCCL + permute: 0.50: NOT MET", text)
         self.assertIn("above: at most 1/2.7 of NCCL + permute: not measured", text)
+        self.assertIn("a plain call costs the host, while the other rank calls too: at most 5 us: "
+                      "4.20: met", text)
         self.assertIn("| [1024] | 0 | 1024 | 2.90 | 6.00 (0.48) | – |", text)
         self.assertIn("wrong bytes in all measurements: 3", text)
-        self.assertEqual(len(report["bench"]), 4)
+        self.assertEqual(len(report["bench"]), 6)
 
     def run_stand_ins(self, *options):
         """Runs tools/gpu-test with programs that say they passed, but gpu_test, which failed."""

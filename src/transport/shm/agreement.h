@@ -21,8 +21,9 @@ class Agreement {
   // Sends this member's header to every peer, or that it is still that of the call before.
   void send(std::uint64_t call);
 
-  // Waits for the peers' headers, and checks all against each other unless none is new. Returns
-  // whether any is. Throws mismatch, which every member finds for itself, or what the wait throws.
+  // After send(): waits for the peers' headers, and checks all against each other unless none is
+  // new. Returns whether any is. Throws mismatch, which every member finds for itself, or what the
+  // wait throws.
   bool reach(std::uint64_t call);
 
   // Is this member's header the one agreed on last? Its peers' may yet be others.
