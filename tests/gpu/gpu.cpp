@@ -58,12 +58,12 @@ void Gathering::fill(int round) {
       shard_.data(), round + 7 * world_.rank(), static_cast<std::size_t>(bytes_), stream_.get()));
 }
 
-void Gathering::enqueue(Communicator& communicator) {
+void Gathering::enqueue(Communicator& communicator, const OwnStream& stream) {
   group_ = communicator.group();
   communicator.all_gather({shard_.data(), DataType::uint8, {bytes_}},
                           {full_.data(), DataType::uint8, {bytes_ * group_.size()}},
                           0,
-                          stream_.handle());
+                          stream.handle());
 }
 
 void Gathering::expect(int round) {

@@ -55,7 +55,8 @@ class Gathering {
 
   // Fills the shard for a round, on the stream.
   void fill(int round);
-  void enqueue(Communicator& communicator);
+  void enqueue(Communicator& communicator) { enqueue(communicator, stream_); }
+  void enqueue(Communicator& communicator, const OwnStream& stream);
   // Waits, and throws unless the output is that of a round, with the communicator gathered on last.
   void expect(int round);
 

@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -266,8 +267,10 @@ class CudaChannel : public Channel, private world::Listener {
   void run(cudaStream_t stream) {
     const std::uint64_t number = stream_user_.claim(stream);
     offer_output(false);
-    if (launched_ && number != last_stream_) {
-      require(cudaStreamWaitEvent(stream, last_, 0), "ordering two streams");
+    std::unique_lock<std::timed_mutex> alone;
+    if (number != last_stream_) {
+      if (launched_) require(cudaStreamWaitEvent(stream, last_, 0), "ordering two streams");
+      alone = alone_on_new_streams();
     }
     require(launch(arguments_, grid_, stream), "launching a gather");
     require(cudaEventRecord(last_, stream), "recording an event");

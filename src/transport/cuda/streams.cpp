@@ -3,6 +3,7 @@
 #include "muster/error.h"
 #include "world/cuda/driver.h"
 
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -37,6 +38,11 @@ void refuse_legacy(Stream stream) {
                 "that waits for this gather; pass another stream (cudaStreamPerThread, or one made "
                 "with cudaStreamNonBlocking)");
   }
+}
+
+std::unique_lock<std::timed_mutex> alone_on_new_streams() {
+  static std::timed_mutex mutex;
+  return {mutex, std::chrono::milliseconds(10)};
 }
 
 std::uint64_t StreamUser::claim(cudaStream_t stream) {
