@@ -70,14 +70,42 @@ void make_output(nvinfer1::INetworkDefinition& network,
   network.markOutput(tensor);
 }
 
+namespace {
+
+std::shared_ptr<nvinfer1::IRuntime> new_runtime(nvinfer1::IGpuAllocator* allocator) {
+  std::shared_ptr<nvinfer1::IRuntime> runtime(nvinfer1::createInferRuntime(engine_log()));
+  require(runtime != nullptr, "no runtime: " + engine_log().take());
+  if (allocator != nullptr) runtime->setGpuAllocator(allocator);
+  return runtime;
+}
+
+std::shared_ptr<nvinfer1::ICudaEngine> deserialized(nvinfer1::IRuntime& runtime,
+                                                    const std::vector<char>& engine) {
+  std::shared_ptr<nvinfer1::ICudaEngine> deserialized(
+      runtime.deserializeCudaEngine(engine.data(), engine.size()));
+  require(deserialized != nullptr, "no engine: " + engine_log().take());
+  return deserialized;
+}
+
+}  // namespace
+
 Context::Context(const std::vector<char>& engine, nvinfer1::IGpuAllocator* allocator)
-    : runtime_(nvinfer1::createInferRuntime(engine_log())) {
-  require(runtime_ != nullptr, "no runtime: " + engine_log().take());
-  if (allocator != nullptr) runtime_->setGpuAllocator(allocator);
-  engine_.reset(runtime_->deserializeCudaEngine(engine.data(), engine.size()));
-  require(engine_ != nullptr, "no engine: " + engine_log().take());
-  context_.reset(engine_->createExecutionContext());
+    : Context(new_runtime(allocator), engine) {}
+
+Context::Context(std::shared_ptr<nvinfer1::IRuntime> runtime, const std::vector<char>& engine)
+    : Context(runtime, deserialized(*runtime, engine)) {}
+
+Context::Context(std::shared_ptr<nvinfer1::IRuntime> runtime,
+                 std::shared_ptr<nvinfer1::ICudaEngine> engine)
+    : runtime_(std::move(runtime)),
+      engine_(std::move(engine)),
+      context_(engine_->createExecutionContext()) {
   require(context_ != nullptr, "no context: " + engine_log().take());
+}
+
+void Context::use_profile(int profile, cudaStream_t stream) {
+  require(context_->setOptimizationProfileAsync(profile, stream),
+          "the profile is refused: " + engine_log().take());
 }
 
 void Context::set_shape(const char* input, const nvinfer1::Dims& dims) {

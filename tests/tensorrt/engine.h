@@ -42,11 +42,18 @@ void make_output(nvinfer1::INetworkDefinition& network,
                  nvinfer1::ITensor& tensor,
                  const char* name);
 
-// One execution context of an engine of its own. The arena allocator, if any, must outlive it.
+// One execution context of an engine. The arena allocator, if any, must outlive it.
 class Context {
  public:
+  // Of an engine of its own.
   explicit Context(const std::vector<char>& engine, nvinfer1::IGpuAllocator* allocator = nullptr);
 
+  // One more of the same engine. It has no optimization profile before it is told one that no other
+  // context uses, unless all shapes are fixed.
+  Context another() const { return Context(runtime_, engine_); }
+
+  // Chooses one of the engine's optimization profiles; the shapes are to be set anew.
+  void use_profile(int profile, cudaStream_t stream);
   void set_shape(const char* input, const nvinfer1::Dims& dims);
   void set_address(const char* tensor, void* data);
   // Enqueues a run; false if TensorRT refuses.
@@ -56,8 +63,12 @@ class Context {
   nvinfer1::IExecutionContext& operator*() { return *context_; }
 
  private:
-  std::unique_ptr<nvinfer1::IRuntime> runtime_;
-  std::unique_ptr<nvinfer1::ICudaEngine> engine_;
+  Context(std::shared_ptr<nvinfer1::IRuntime> runtime, const std::vector<char>& engine);
+  Context(std::shared_ptr<nvinfer1::IRuntime> runtime,
+          std::shared_ptr<nvinfer1::ICudaEngine> engine);
+
+  std::shared_ptr<nvinfer1::IRuntime> runtime_;
+  std::shared_ptr<nvinfer1::ICudaEngine> engine_;
   std::unique_ptr<nvinfer1::IExecutionContext> context_;
 };
 

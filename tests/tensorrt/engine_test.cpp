@@ -13,6 +13,8 @@
 #include <cstdio>
 #include <fstream>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 namespace muster::test {
 namespace {
@@ -41,12 +43,19 @@ struct Gather {
   }
 };
 
-// x -> AllGather -> y, for shapes from `least` to `most`.
-std::vector<char> engine_of(const Gather& gather, const Shape& least, const Shape& most) {
+// The shapes of one optimization profile.
+struct Shapes {
+  Shape least, most;
+};
+
+// x -> AllGather -> y, with an optimization profile for each range of shapes.
+std::vector<char> engine_of(const Gather& gather, const std::vector<Shapes>& profiles) {
   return built([&](auto& network, auto& config, auto& builder) {
-    Dims dims = dims_of(least);
-    for (int i = 0; i < dims.nbDims; ++i) {
-      if (least[i] != most[i]) dims.d[i] = -1;
+    Dims dims = dims_of(profiles.front().least);
+    for (const auto& [least, most] : profiles) {
+      for (int i = 0; i < dims.nbDims; ++i) {
+        if (least[i] != dims.d[i] || most[i] != dims.d[i]) dims.d[i] = -1;
+      }
     }
     nvinfer1::ITensor& x = *network.addInput("x", gather.type, dims);
     const bool quantized = gather.type == nvinfer1::DataType::kINT8;
@@ -57,16 +66,18 @@ std::vector<char> engine_of(const Gather& gather, const Shape& least, const Shap
         network, x, Group::range(gather.ranks), gather.gather_dim, gather.options);
     make_output(network, y, "y");
     y.setType(gather.type);
-    nvinfer1::IOptimizationProfile& profile = *builder.createOptimizationProfile();
-    profile.setDimensions("x", nvinfer1::OptProfileSelector::kMIN, dims_of(least));
-    profile.setDimensions("x", nvinfer1::OptProfileSelector::kOPT, dims_of(most));
-    profile.setDimensions("x", nvinfer1::OptProfileSelector::kMAX, dims_of(most));
-    config.addOptimizationProfile(&profile);
+    for (const auto& [least, most] : profiles) {
+      nvinfer1::IOptimizationProfile& profile = *builder.createOptimizationProfile();
+      profile.setDimensions("x", nvinfer1::OptProfileSelector::kMIN, dims_of(least));
+      profile.setDimensions("x", nvinfer1::OptProfileSelector::kOPT, dims_of(most));
+      profile.setDimensions("x", nvinfer1::OptProfileSelector::kMAX, dims_of(most));
+      config.addOptimizationProfile(&profile);
+    }
   });
 }
 
 std::vector<char> engine_of(const Gather& gather, const Shape& shape) {
-  return engine_of(gather, shape, shape);
+  return engine_of(gather, {{shape, shape}});
 }
 
 // Small numbers, which no type changes: a float's bytes are as good as any.
@@ -106,6 +117,18 @@ class EngineRun {
  public:
   EngineRun(World& world, const Gather& gather, const std::vector<char>& engine, const Shape& shape)
       : world_(world), gather_(gather), context_(engine) {
+    reshape(shape);
+  }
+
+  // In one more context of another run's engine, with a profile where shapes vary.
+  EngineRun(const EngineRun& other, std::optional<int> profile, const Shape& shape)
+      : world_(other.world_), gather_(other.gather_), context_(other.context_.another()) {
+    if (profile) context_.use_profile(*profile, stream_.get());
+    reshape(shape);
+  }
+
+  void use_profile(int profile, const Shape& shape) {
+    context_.use_profile(profile, stream_.get());
     reshape(shape);
   }
 
@@ -191,7 +214,7 @@ TEST_P(TensorRTEngineOfRanks, GathersEachTypeAlongEachDimension) {
 
 TEST_P(TensorRTEngineOfRanks, TakesDynamicShapes) {
   const Gather gather{.gather_dim = -1, .ranks = GetParam()};
-  const auto engine = engine_of(gather, {1, 2, 4}, {8, 16, 64});
+  const auto engine = engine_of(gather, {{{1, 2, 4}, {8, 16, 64}}});
   as_ranks(GetParam(), [&](World& world) {
     EngineRun run(world, gather, engine, {2, 3, 4});
     run.run(0);
@@ -199,6 +222,42 @@ TEST_P(TensorRTEngineOfRanks, TakesDynamicShapes) {
     for (const Shape& shape : {Shape{8, 16, 64}, Shape{1, 2, 4}, Shape{5, 7, 33}}) {
       meet(world);
       run.reshape(shape);
+      meet(world);
+      run.run(round++);
+    }
+    meet(world);
+  });
+}
+
+// As for single tokens and for prompts.
+const std::vector<Shapes> tokens_and_prompts{{{1, 4}, {2, 64}}, {{16, 4}, {128, 64}}};
+
+TEST_P(TensorRTEngineOfRanks, GathersInAContextForEachProfile) {
+  const Gather gather{.gather_dim = -1, .ranks = GetParam()};
+  const auto engine = engine_of(gather, tokens_and_prompts);
+  as_ranks(GetParam(), [&](World& world) {
+    EngineRun tokens(world, gather, engine, {1, 48});
+    EngineRun prompts(tokens, 1, {100, 40});
+    for (int round = 0; round < 3; ++round) {
+      tokens.run(round);
+      meet(world);
+      prompts.run(round + 1);
+      meet(world);
+    }
+  });
+}
+
+TEST_P(TensorRTEngineOfRanks, GathersWhenAContextChangesItsProfile) {
+  const Gather gather{.gather_dim = -1, .ranks = GetParam()};
+  const auto engine = engine_of(gather, tokens_and_prompts);
+  as_ranks(GetParam(), [&](World& world) {
+    EngineRun run(world, gather, engine, {1, 48});
+    run.run(0);
+    int round = 1;
+    for (const auto& [profile, shape] :
+         std::initializer_list<std::pair<int, Shape>>{{1, {100, 40}}, {1, {16, 4}}, {0, {2, 5}}}) {
+      meet(world);
+      run.use_profile(profile, shape);
       meet(world);
       run.run(round++);
     }
@@ -238,7 +297,7 @@ TEST_P(TensorRTEngineOfRanks, HasLayersOfItsOwnInEachContext) {
   const auto engine = engine_of(gather, shape);
   as_ranks(GetParam(), [&](World& world) {
     EngineRun first(world, gather, engine, shape);
-    EngineRun second(world, gather, engine, shape);
+    EngineRun second(first, std::nullopt, shape);
     first.run(1);
     meet(world);
     second.run(2);
@@ -311,7 +370,7 @@ TEST_F(TensorRTEngine, CastsToTheWireTypeAndBack) {
 
 TEST_F(TensorRTEngine, TellsBothRanksOfDifferentShapesAndGoesOnLiving) {
   const Gather gather{.gather_dim = 0};
-  const auto engine = engine_of(gather, {2, 4}, {2, 64});
+  const auto engine = engine_of(gather, {{{2, 4}, {2, 64}}});
   as_ranks(2, [&](World& world) {
     EngineRun run(world, gather, engine, {2, world.rank() == 0 ? 8 : 9});
     run.fill(0);

@@ -1,6 +1,7 @@
 // What a layer costs in an engine: beside the bare call, and beside the way that people had before
 // (gather on dimension 0, slices, concatenation). Two ranks as threads that share the GPU, graph
-// replay, median of the slower rank.
+// replay, median of the slower rank; the three in turn, with memory and communicators that are made
+// anew each time, and the median of the turns.
 //
 //   tensorrt_timing [rounds]
 #include "engine.h"
@@ -16,6 +17,7 @@
 #include <cstdlib>
 #include <exception>
 #include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -25,6 +27,7 @@ namespace {
 
 constexpr std::int64_t rows = 8, columns = 64128;
 constexpr int ranks = 2;
+constexpr int turns = 5;
 constexpr int replays = 20;        // of one graph between two looks at the clock
 constexpr int few = 1, many = 17;  // gathers in a graph: the difference counts
 
@@ -168,11 +171,13 @@ double bare_time(int rounds, int count, bool arena) {
           x = buffer.data();
         } else {
           require_cuda(cudaMalloc(&x, section_bytes));
+          ordinary.reset(x, cudaFree);
         }
       }
       Communicator communicator;
       std::vector<Buffer> y;
       Buffer buffer;
+      std::shared_ptr<void> ordinary;
       void* x = nullptr;
     };
     auto state = std::make_shared<State>(world, count, arena);
@@ -198,6 +203,17 @@ double cost(const char* what, const std::function<double(int)>& time_with) {
   return (time(many) - time(few)) / (many - few);
 }
 
+// Of a few measurements.
+struct Spread {
+  std::vector<double> values;
+
+  void add(double value) { values.insert(std::ranges::upper_bound(values, value), value); }
+  double median() const { return values[values.size() / 2]; }
+  std::string text() const {
+    return fmt::format("{:.2f} us ({:.2f} to {:.2f})", median(), values.front(), values.back());
+  }
+};
+
 void measure(int rounds) {
   std::map<int, std::vector<char>> layer, old_way;
   for (const int count : {few, many}) {
@@ -205,11 +221,12 @@ void measure(int rounds) {
     old_way[count] = engine_with(count, gathered_and_concatenated);
   }
   fmt::print(
-      "{} x {} float16 a rank, last dimension, {} ranks on one GPU, {} rounds of {} replays;\n"
-      "what a gather adds to a graph: ({} gathers - {}) / {}\n",
+      "{} x {} float16 a rank, last dimension, {} ranks on one GPU, {} turns of {} rounds of {} "
+      "replays;\nwhat a gather adds to a graph: ({} gathers - {}) / {}\n",
       rows,
       columns,
       ranks,
+      turns,
       rounds,
       replays,
       many,
@@ -219,18 +236,21 @@ void measure(int rounds) {
     const auto engine = [&](const auto& engines) {
       return [&](int n) { return engine_time(rounds, engines.at(n), n, arena); };
     };
-    const double with = cost("the layer", engine(layer));
-    const double old = cost("the old way", engine(old_way));
-    const double bare = cost("the bare call", [&](int n) { return bare_time(rounds, n, arena); });
+    Spread with, old, bare;
+    for (int turn = 0; turn < turns; ++turn) {
+      with.add(cost("the layer", engine(layer)));
+      old.add(cost("the old way", engine(old_way)));
+      bare.add(cost("the bare call", [&](int n) { return bare_time(rounds, n, arena); }));
+    }
     fmt::print(
-        "section {}: layer {:.2f} us, bare call {:.2f} us ({:.2f} x); gather on dimension 0, "
-        "slices and concatenation {:.2f} us ({:.2f} x the layer)\n",
+        "section {}: layer {}, bare call {}: {:.2f} x; gather on dimension 0, slices and "
+        "concatenation {}: {:.2f} x the layer\n",
         arena ? "in the arena" : "private",
-        with,
-        bare,
-        with / bare,
-        old,
-        old / with);
+        with.text(),
+        bare.text(),
+        with.median() / bare.median(),
+        old.text(),
+        old.median() / with.median());
   }
 }
 

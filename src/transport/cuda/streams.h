@@ -13,10 +13,10 @@ namespace muster::transport::cuda {
 // Throws invalid_argument for the legacy default stream, which waits for all others.
 void refuse_legacy(Stream stream);
 
-// Held while a gather is launched on a stream that may be new. Where two threads of a process launch
-// the first kernels of two streams within 20 us, CUDA sometimes starts the one only when the other
-// has ended, which here waits for it (docs/design.md, Several ranks on one GPU). Nobody waits longer
-// for the lock than 10 ms: its holder may be stuck in a launch queue that is full.
+// Held while a gather is launched on a stream that may be new. Where two threads of a process
+// launch the first kernels of two streams within 20 us, CUDA sometimes starts the one only when the
+// other has ended, which here waits for it (docs/design.md, Several ranks on one GPU). Nobody waits
+// longer for the lock than 10 ms: its holder may be stuck in a launch queue that is full.
 [[nodiscard]] std::unique_lock<std::timed_mutex> alone_on_new_streams();
 
 // The rank whose work a stream carries. Ranks that are threads of one process must not share one: a
