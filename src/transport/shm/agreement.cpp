@@ -25,14 +25,6 @@ void Agreement::prepare(const Header& own, std::size_t outer) {
   agreed_ = false;
 }
 
-bool Agreement::reach(std::uint64_t call) {
-  receive(call);
-  if (agreed_) return false;
-  check_terms(endpoint_, headers_, outer_, arenas_, row_offsets_);
-  agreed_ = true;
-  return true;
-}
-
 // A slot is free: its last word was of call - 2, and every peer had read that before it wrote its
 // own of call - 1, which this member has read.
 void Agreement::send(std::uint64_t call) {
@@ -59,6 +51,13 @@ void Agreement::receive(std::uint64_t call) {
     headers_[static_cast<std::size_t>(i)] = slot.header;
     agreed_ = false;
   });
+}
+
+bool Agreement::agree() {
+  if (agreed_) return false;
+  check_terms(endpoint_, headers_, outer_, arenas_, row_offsets_);
+  agreed_ = true;
+  return true;
 }
 
 }  // namespace muster::transport::shm

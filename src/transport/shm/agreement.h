@@ -18,13 +18,20 @@ class Agreement {
   // Takes the header that this member sends from now on, of a gather of `outer` rows.
   void prepare(const Header& own, std::size_t outer);
 
-  // Sends this member's header to every peer, or that it is still that of the call before.
-  void send(std::uint64_t call);
-
-  // After send(): waits for the peers' headers, and checks all against each other unless none is
-  // new. Returns whether any is. Throws mismatch, which every member finds for itself, or what the
-  // wait throws.
-  bool reach(std::uint64_t call);
+  // Sends this member's header to every peer, or that it is still that of the call before, waits
+  // for theirs, and checks all against each other unless none is new. Returns whether any is.
+  // Throws mismatch, which every member finds for itself, or what the wait throws. Does something
+  // else while headers are under way.
+  template <typename Meanwhile>
+  bool reach(std::uint64_t call, Meanwhile meanwhile) {
+    send(call);
+    meanwhile();
+    receive(call);
+    return agree();
+  }
+  bool reach(std::uint64_t call) {
+    return reach(call, [] {});
+  }
 
   // Is this member's header the one agreed on last? Its peers' may yet be others.
   bool is_known() const { return agreed_; }
@@ -34,7 +41,9 @@ class Agreement {
   std::size_t row_offset(int i) const { return row_offsets_[static_cast<std::size_t>(i)]; }
 
  private:
+  void send(std::uint64_t call);
   void receive(std::uint64_t call);
+  bool agree();
 
   const Endpoint& endpoint_;
   Waiter& waiter_;

@@ -136,9 +136,8 @@ class ShmChannel : public Channel, private world::Listener {
     ++calls_;
     machinery_->waiter.begin_call();
     machinery_->movement.fill_outbox(calls_);
-    machinery_->agreement.send(calls_);
-    machinery_->movement.place_own_section();
-    const bool new_terms = machinery_->agreement.reach(calls_);
+    const bool new_terms =
+        machinery_->agreement.reach(calls_, [&] { machinery_->movement.place_own_section(); });
     if (new_terms) machinery_->movement.choose_routes();
     machinery_->movement.run(calls_);
   }
