@@ -272,16 +272,11 @@ class Communicator::Implementation {
     body.insert(body.end(), introduction.begin(), introduction.end());
     world::Meeting meeting(*state_, claim_.subject(), body, deadline, operation_);
     try {
-      auto bodies = meeting.gather(holds_);
-      for (int i = 0; i < group().size(); ++i) {
-        auto& theirs = bodies[static_cast<std::size_t>(i)];
-        require_same_choices(i, choices, theirs);
-        theirs.erase(theirs.begin(), theirs.begin() + static_cast<std::ptrdiff_t>(choices.size()));
-      }
-      const auto unsupported = connect_channel(bodies);
+      const auto failure = connect_channel(choices, meeting.gather(holds_));
+      // All members find the same, once they know each other: until then nobody goes.
       meeting.confirm();
-      if (last && unsupported) throw Error(*unsupported);
-      if (last || all(!unsupported, deadline)) return true;
+      if (failure && (last || failure->code() == ErrorCode::mismatch)) throw Error(*failure);
+      if (last || all(!failure, deadline)) return true;
     } catch (...) {
       channel_->abandon(meeting.withdraw());
       throw;
@@ -290,12 +285,18 @@ class Communicator::Implementation {
     return false;
   }
 
-  // Returns why the channel cannot serve these members, which all must hear of.
-  std::optional<Error> connect_channel(std::span<const std::vector<std::byte>> introductions) {
+  // Returns why these members cannot gather together, or not by this channel.
+  std::optional<Error> connect_channel(std::span<const std::byte> choices,
+                                       std::vector<std::vector<std::byte>> bodies) {
     try {
-      channel_->connect(introductions);
+      for (int i = 0; i < group().size(); ++i) {
+        auto& theirs = bodies[static_cast<std::size_t>(i)];
+        require_same_choices(i, choices, theirs);
+        theirs.erase(theirs.begin(), theirs.begin() + static_cast<std::ptrdiff_t>(choices.size()));
+      }
+      channel_->connect(bodies);
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::unsupported) throw;
+      if (error.code() != ErrorCode::unsupported && error.code() != ErrorCode::mismatch) throw;
       return error;
     }
     return std::nullopt;

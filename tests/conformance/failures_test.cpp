@@ -170,6 +170,30 @@ CONFORMANCE_TEST(TellsAllMembersThatATagHasAnotherGroup) {
   gather_plainly(rank, next);
 }
 
+// Who finds it first gives up, and the others have yet to hear of all members' choices.
+CONFORMANCE_TEST(TellsAllMembersThatOneHasChosenAnotherTransport) {
+  const int size = rank.world.size();
+  if (size == 1) return;
+  CommunicatorOptions options = rank.options("choice");
+  options.timeout = scaled(5s);
+  if (rank.world.rank() == size / 2) {
+    const bool is_chosen = options.transport != muster::Transport::automatic;
+    const bool on_cpu = options.device.kind() == Device::Kind::cpu;
+    options.transport = is_chosen ? muster::Transport::automatic
+                        : on_cpu  ? muster::Transport::shm
+                                  : muster::Transport::cuda;
+  }
+  const int rounds = rank.memory.communicators(size > 8 ? 20 : 200);
+  for (int round = 0; round < rounds; ++round) {
+    const Error error = require_error(ErrorCode::mismatch, "transports", [&] {
+      Communicator communicator(rank.world, Group::range(size), options);
+    });
+    require_text(error, {"has chosen another transport"});
+  }
+  Communicator next = whole_world(rank, "choice");
+  gather_plainly(rank, next);
+}
+
 CONFORMANCE_TEST(TellsAllMembersOfAnAbort) {
   const int size = rank.world.size();
   const int aborting = size / 2;
