@@ -1,6 +1,7 @@
 #include "transport/shm/movement.h"
 
 #include "muster/error.h"
+#include "transport/shm/prefetch.h"
 #include "world/futex.h"
 
 #include <algorithm>
@@ -20,6 +21,12 @@ constexpr std::size_t longest_placed_ahead = 4 << 10;
 
 // An output larger than this is written past the caches.
 constexpr std::size_t smallest_bypassing_output = 1 << 20;
+
+bool are_in_own_lines(const MutableRows& rows, std::size_t row_bytes, std::size_t outer) {
+  constexpr std::size_t line_bytes = 64;
+  const std::size_t stride = outer > 1 ? rows.stride : 0;
+  return (reinterpret_cast<std::uintptr_t>(rows.data) | row_bytes | stride) % line_bytes == 0;
+}
 
 }  // namespace
 
@@ -66,6 +73,7 @@ void Movement::run(std::uint64_t call) {
   staged_ = 0;
   endpoint_.for_each_peer([&](int i) { pair(i).received = 0; });
   receive_outboxes();
+  take_lines_of_words();
   while (!all_moved()) {
     if (!step()) wait_for_progress();
     if (failures_.failed()) throw failures_.recorded();
@@ -89,6 +97,8 @@ void Movement::choose_routes() {
   endpoint_.for_each_peer([&](int i) {
     pair(i) = {.in = route(i, endpoint_.self), .out = route(endpoint_.self, i), .received = 0};
     staging_out_ |= pair(i).out == Route::staged;
+    pair(i).in_own_lines = pair(i).out == Route::push &&
+                           are_in_own_lines(output_of(i), gather_.shard_row_bytes, gather_.outer);
   });
   if (staging_out_) staging_.require();
   block_bytes_ = staging_out_ ? Staging::piece_bytes(gather_.shard_bytes()) : block_bytes;
@@ -115,6 +125,19 @@ void Movement::receive_outboxes() {
                  0,
                  section_bytes(i),
                  Caching::keep);
+  });
+}
+
+// While rows are under way, the lines of the words that end a push and begin the next call come
+// here too, each of which would otherwise be another trip. Not those of a call without a push: a
+// peer would look at the next header's word before it is written, and take its line back. Nor the
+// word of a push to lines that others write as well, which takes long enough to be looked for too
+// early.
+void Movement::take_lines_of_words() {
+  endpoint_.for_each_peer([&](int i) {
+    if (pair(i).out != Route::push) return;
+    prefetch_to_write(&endpoint_.of(i).slot(endpoint_.self, call_ + 1).word);
+    if (pair(i).in_own_lines) prefetch_to_write(&endpoint_.of(i).from(endpoint_.self).pushed);
   });
 }
 

@@ -58,11 +58,13 @@ class Movement {
   struct Pair {
     Route in = Route::nothing;   // its section to my output
     Route out = Route::nothing;  // my section to its output
+    bool in_own_lines = false;   // what I push shares no cache line with what others do
     std::size_t received = 0;    // bytes, where I do the copying
   };
 
   Route route(int sender, int receiver) const;
   void receive_outboxes();
+  void take_lines_of_words();
   bool step();
   void push_block();
   bool stage_piece();
