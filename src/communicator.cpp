@@ -249,22 +249,21 @@ class Communicator::Implementation {
     return group;
   }
 
-  // By the first transport that connects all members, which they tell each other where there is
-  // another to go on with.
+  // By the first transport that connects all members.
   void connect(const std::vector<Transport>& candidates) {
     const auto deadline = world::deadline_after(options_.timeout);
     for (const Transport candidate : candidates) {
       channel_.reset();
       holds_.release();
       channel_ = transport::open_channel(candidate, state_, group(), options_);
-      if (meet(deadline, candidate == candidates.back())) return;
+      if (meet(deadline, candidate, candidate == candidates.back())) return;
     }
   }
 
   // Finds the other members, each of which brings its kind of device, its choice of transport and
   // its channel's introduction. Returns whether the channel connects them all; for the last channel
   // that there is throws unsupported if not.
-  bool meet(world::Deadline deadline, bool last) {
+  bool meet(world::Deadline deadline, Transport transport, bool last) {
     std::vector<std::byte> body{static_cast<std::byte>(options_.device.kind()),
                                 static_cast<std::byte>(options_.transport)};
     const std::vector<std::byte> choices = body;
@@ -272,11 +271,14 @@ class Communicator::Implementation {
     body.insert(body.end(), introduction.begin(), introduction.end());
     world::Meeting meeting(*state_, claim_.subject(), body, deadline, operation_);
     try {
-      const auto failure = connect_channel(choices, meeting.gather(holds_));
-      // All members find the same, once they know each other: until then nobody goes.
+      const auto failure = connect_channel(transport, choices, meeting.gather(holds_));
       meeting.confirm();
-      if (failure && (last || failure->code() == ErrorCode::mismatch)) throw Error(*failure);
-      if (last || all(!failure, deadline)) return true;
+      // All members find a mismatch, once they know each other: until then nobody goes.
+      if (failure && failure->code() == ErrorCode::mismatch) throw Error(*failure);
+      const auto objection =
+          votes(transport) ? objection_of_any(failure, transport, deadline) : failure;
+      if (!objection) return true;
+      if (last || objection->code() != ErrorCode::unsupported) throw Error(*objection);
     } catch (...) {
       channel_->abandon(meeting.withdraw());
       throw;
@@ -285,8 +287,14 @@ class Communicator::Implementation {
     return false;
   }
 
-  // Returns why these members cannot gather together, or not by this channel.
-  std::optional<Error> connect_channel(std::span<const std::byte> choices,
+  // On GPUs one member may reach what another does not. On the CPU all have mapped all that there
+  // is since they joined.
+  static bool votes(Transport transport) { return transport != Transport::shm; }
+
+  // Returns why these members cannot gather together, or not by this channel, if the others are to
+  // hear of that.
+  std::optional<Error> connect_channel(Transport transport,
+                                       std::span<const std::byte> choices,
                                        std::vector<std::vector<std::byte>> bodies) {
     try {
       for (int i = 0; i < group().size(); ++i) {
@@ -296,7 +304,7 @@ class Communicator::Implementation {
       }
       channel_->connect(bodies);
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::unsupported && error.code() != ErrorCode::mismatch) throw;
+      if (!votes(transport) && error.code() != ErrorCode::mismatch) throw;
       return error;
     }
     return std::nullopt;
@@ -319,16 +327,43 @@ class Communicator::Implementation {
         group()[i]);
   }
 
-  // Does it hold for every member?
-  bool all(bool holds, world::Deadline deadline) {
-    const std::byte mine{holds};
+  // Members tell each other whether they are connected. Returns why one of them is not: this member
+  // for its own reason, the others for another's. An error that is not unsupported comes first, and
+  // so all members decide alike whether to try another transport.
+  std::optional<Error> objection_of_any(const std::optional<Error>& own,
+                                        Transport transport,
+                                        world::Deadline deadline) {
+    constexpr std::byte none{0xff};
+    std::vector<std::vector<std::byte>> answers;
+    try {
+      answers = answers_to(own ? static_cast<std::byte>(own->code()) : none, deadline);
+    } catch (const Error&) {
+      if (own) throw Error(*own);
+      throw;
+    }
+    std::optional<Error> objection = own;
+    for (int i = 0; i < group().size(); ++i) {
+      const auto& answer = answers[static_cast<std::size_t>(i)];
+      if (i == position_ || (answer.size() == 1 && answer.front() == none)) continue;
+      const bool unsupported =
+          answer.size() == 1 && answer.front() == static_cast<std::byte>(ErrorCode::unsupported);
+      if (objection && (unsupported || objection->code() != ErrorCode::unsupported)) continue;
+      objection = Error(unsupported ? ErrorCode::unsupported : ErrorCode::peer_lost,
+                        fmt::format("{}: rank {} cannot take part by {}, and says why",
+                                    operation_,
+                                    group()[i],
+                                    to_string(transport)),
+                        group()[i]);
+    }
+    return objection;
+  }
+
+  std::vector<std::vector<std::byte>> answers_to(std::byte mine, world::Deadline deadline) {
     world::Meeting meeting(*state_, claim_.subject(), std::span(&mine, 1), deadline, operation_);
     world::Holds none_written(*state_);
-    const auto answers = meeting.gather(none_written);
+    auto answers = meeting.gather(none_written);
     meeting.confirm();
-    return std::ranges::all_of(answers, [](const auto& answer) {
-      return answer.size() == 1 && answer.front() == std::byte{true};
-    });
+    return answers;
   }
 
   const CommunicatorOptions options_;

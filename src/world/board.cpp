@@ -278,6 +278,11 @@ bool BoardReader::held(const PostName& post, int position) const noexcept {
   return (id_of(held) == post.id || id_of(held) == ~post.id) && (held & bit_of(position)) != 0;
 }
 
+bool BoardReader::is_closed(const PostName& post) const noexcept {
+  const auto held = held_of(board_.entries[post.entry], 0).load(std::memory_order_acquire);
+  return id_of(held) != post.id;
+}
+
 BoardEntry& BoardWriter::claim_entry() {
   for (std::size_t i = 0; i < Board::capacity; ++i) {
     if (board_.entries[i].id.load(std::memory_order_relaxed) != 0) continue;

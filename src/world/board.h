@@ -88,6 +88,9 @@ class BoardReader {
   void release(const PostName& post, int position) noexcept;
   bool held(const PostName& post, int position) const noexcept;
 
+  // Has the owner closed it, or taken it down? Nobody meets there any more.
+  bool is_closed(const PostName& post) const noexcept;
+
  private:
   std::optional<Post> read(std::size_t index) const;
   std::span<const BoardEntry> used_entries() const noexcept;

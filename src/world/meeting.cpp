@@ -277,6 +277,13 @@ void Meeting::throw_timeout(int waiting_for) {
               "rank {} waited in vain for rank {}", state_.rank(), fmt::join(ranks, ", rank ")));
 }
 
+// Is another thread of this rank at a meeting on that subject?
+bool Meeting::meets_on(const Subject& subject) const {
+  const BoardReader board = state_.board_of(state_.rank());
+  return std::ranges::any_of(board.find_all(subject),
+                             [&](const Post& post) { return !board.is_closed(post); });
+}
+
 // Throws when a member that this rank waits for waits for it too, but under another group.
 void Meeting::check_other_groups() {
   for_each_peer([&](int i) {
@@ -285,7 +292,7 @@ void Meeting::check_other_groups() {
       const Subject& other = post.subject;
       if (other.topic != subject_.topic || other.tag != subject_.tag ||
           other.group == subject_.group || !other.group.position(state_.rank()) ||
-          post.phase == Phase::complete || state_.board_of(state_.rank()).find(other)) {
+          post.phase == Phase::complete || meets_on(other)) {
         continue;
       }
       throw Error(ErrorCode::mismatch,

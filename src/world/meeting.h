@@ -86,6 +86,7 @@ class Meeting final : private Listener {
   void hold_all(Holds& holds);
   [[noreturn]] void throw_given_up(int i, const PostName& post);
   [[noreturn]] void throw_given_up(int i) { throw_given_up(i, post_of(i)); }
+  bool meets_on(const Subject& subject) const;
   void check_other_groups();
   std::vector<int> missing(int waiting_for);
   [[noreturn]] void throw_timeout(int waiting_for);

@@ -152,29 +152,9 @@ CONFORMANCE_TEST(TellsAllMembersOfADisagreementAfterManyEqualCalls) {
   expect_failed_for_good(rank, communicator, "many equal calls");
 }
 
-CONFORMANCE_TEST(TellsAllMembersThatATagHasAnotherGroup) {
+void disagree_about_transports(Rank& rank, const std::string& tag) {
   const int size = rank.world.size();
-  if (size == 1) return;
-  std::vector<int> ranks;
-  for (int r = 0; r < size; ++r) ranks.push_back(r);
-  if (rank.world.rank() == size - 1) std::swap(ranks[0], ranks[1]);
-
-  CommunicatorOptions options = rank.options("one tag");
-  options.timeout = 5s;
-  const Error error = require_error(ErrorCode::mismatch, "groups", [&] {
-    Communicator communicator(rank.world, Group(ranks), options);
-  });
-  require_text(error, {"one tag", "[0,1", "[1,0"});
-
-  Communicator next = whole_world(rank, "another tag");
-  gather_plainly(rank, next);
-}
-
-// Who finds it first gives up, and the others have yet to hear of all members' choices.
-CONFORMANCE_TEST(TellsAllMembersThatOneHasChosenAnotherTransport) {
-  const int size = rank.world.size();
-  if (size == 1) return;
-  CommunicatorOptions options = rank.options("choice");
+  CommunicatorOptions options = rank.options(tag);
   options.timeout = scaled(5s);
   if (rank.world.rank() == size / 2) {
     const bool is_chosen = options.transport != muster::Transport::automatic;
@@ -183,14 +163,38 @@ CONFORMANCE_TEST(TellsAllMembersThatOneHasChosenAnotherTransport) {
                         : on_cpu  ? muster::Transport::shm
                                   : muster::Transport::cuda;
   }
-  const int rounds = rank.memory.communicators(size > 8 ? 20 : 200);
-  for (int round = 0; round < rounds; ++round) {
-    const Error error = require_error(ErrorCode::mismatch, "transports", [&] {
-      Communicator communicator(rank.world, Group::range(size), options);
-    });
-    require_text(error, {"has chosen another transport"});
-  }
+  const Error error = require_error(ErrorCode::mismatch, "transports", [&] {
+    Communicator communicator(rank.world, Group::range(size), options);
+  });
+  require_text(error, {"has chosen another transport"});
+}
+
+// Who finds it first must not go before the others have heard of all members' choices.
+CONFORMANCE_TEST(TellsAllMembersThatOneHasChosenAnotherTransport) {
+  if (rank.world.size() == 1) return;
+  const int rounds = rank.memory.communicators(rank.world.size() > 8 ? 20 : 200);
+  for (int round = 0; round < rounds; ++round) disagree_about_transports(rank, "choice");
   Communicator next = whole_world(rank, "choice");
+  gather_plainly(rank, next);
+}
+
+CONFORMANCE_TEST(TellsAllMembersThatATagHasAnotherGroup) {
+  const int size = rank.world.size();
+  if (size == 1) return;
+  std::vector<int> ranks;
+  for (int r = 0; r < size; ++r) ranks.push_back(r);
+  if (rank.world.rank() == size - 1) std::swap(ranks[0], ranks[1]);
+
+  // What is left of an earlier meeting under the tag is no meeting.
+  disagree_about_transports(rank, "one tag");
+  CommunicatorOptions options = rank.options("one tag");
+  options.timeout = 5s;
+  const Error error = require_error(ErrorCode::mismatch, "groups", [&] {
+    Communicator communicator(rank.world, Group(ranks), options);
+  });
+  require_text(error, {"one tag", "[0,1", "[1,0"});
+
+  Communicator next = whole_world(rank, "another tag");
   gather_plainly(rank, next);
 }
 
