@@ -112,8 +112,9 @@ class CudaChannel : public Channel, private world::Listener {
     for (int i = 0; i < endpoint_.size(); ++i) {
       members.push_back(i == endpoint_.self ? own_introduction()
                                             : read(i, introductions[static_cast<std::size_t>(i)]));
-      connect(i, members.back());
     }
+    // Only then: all members find a mismatch, whomever they reach.
+    for (int i = 0; i < endpoint_.size(); ++i) connect(i, members[static_cast<std::size_t>(i)]);
     blocks_at_most_ = blocks_for(members);
     arguments_.self = endpoint_.self;
     arguments_.size = endpoint_.size();
@@ -257,10 +258,15 @@ class CudaChannel : public Channel, private world::Listener {
       known->captured |= captured;
       return;
     }
-    if (!captured && offers_.size() >= most_offers && cudaEventQuery(last_) == cudaSuccess) {
+    if (!captured && offers_.size() >= most_offers && last_has_ended()) {
       std::erase_if(offers_, [](const Offer& offer) { return !offer.captured; });
     }
     offers_.push_back({*output_, captured});
+  }
+
+  bool last_has_ended() const {
+    const RelaxedCapture relaxed;  // another thread may be capturing
+    return cudaEventQuery(last_) == cudaSuccess;
   }
 
   // Behind the last gather, also where that is on another stream.
@@ -409,7 +415,7 @@ class CudaChannel : public Channel, private world::Listener {
   void leave() {
     try {
       const RelaxedCapture relaxed;
-      const bool in_flight = launched_ && cudaEventQuery(last_) != cudaSuccess;
+      const bool in_flight = launched_ && !last_has_ended();
       const bool stopped = stop_kernels(endpoint_.timeout + longest_draining);
       if (launched_) cudaEventSynchronize(last_);
       if (stopped) failures_->end();

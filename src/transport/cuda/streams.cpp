@@ -12,10 +12,15 @@ namespace muster::transport::cuda {
 
 namespace {
 
-// Streams in use by number: their rank, and by how many of its communicators.
+struct User {
+  const void* rank;
+  int communicators;  // of the rank's
+};
+
+// Streams in use, by number.
 struct Users {
   std::mutex mutex;
-  std::map<std::uint64_t, const void*> ranks;
+  std::map<std::uint64_t, User> streams;
 };
 
 Users& users() {
@@ -27,8 +32,10 @@ Users& users() {
 
 StreamUser::~StreamUser() {
   const std::lock_guard lock(users().mutex);
-  const auto found = users().ranks.find(last_);
-  if (found != users().ranks.end() && found->second == rank_) users().ranks.erase(found);
+  for (const std::uint64_t number : claimed_) {
+    const auto found = users().streams.find(number);
+    if (--found->second.communicators == 0) users().streams.erase(found);
+  }
 }
 
 void refuse_legacy(Stream stream) {
@@ -49,11 +56,16 @@ std::uint64_t StreamUser::claim(cudaStream_t stream) {
   unsigned long long number = 0;
   world::cuda::require(cudaStreamGetId(stream, &number), "asking for a stream's number");
   if (number == last_) return number;
-  const std::lock_guard lock(users().mutex);
-  const auto [user, is_new] = users().ranks.emplace(number, rank_);
-  if (!is_new && user->second != rank_) {
-    throw Error(ErrorCode::invalid_argument,
-                "all_gather: another rank of this process uses the stream; give each rank its own");
+  if (!claimed_.contains(number)) {
+    const std::lock_guard lock(users().mutex);
+    User& user = users().streams.try_emplace(number, User{rank_, 0}).first->second;
+    if (user.rank != rank_) {
+      throw Error(ErrorCode::invalid_argument,
+                  "all_gather: another rank of this process uses the stream; give each rank its "
+                  "own");
+    }
+    claimed_.insert(number);
+    ++user.communicators;
   }
   last_ = number;
   return number;

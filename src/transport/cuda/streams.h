@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <set>
 
 namespace muster::transport::cuda {
 
@@ -35,6 +36,7 @@ class StreamUser {
  private:
   const void* rank_;
   std::uint64_t last_ = 0;  // claimed before
+  std::set<std::uint64_t> claimed_;
 };
 
 }  // namespace muster::transport::cuda

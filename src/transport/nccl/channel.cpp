@@ -3,6 +3,7 @@
 #include "muster/error.h"
 #include "transport/cuda/pinned.h"
 #include "transport/cuda/pointers.h"
+#include "transport/cuda/relaxed_capture.h"
 #include "transport/cuda/streams.h"
 #include "transport/nccl/communicator.h"
 #include "transport/nccl/kernels.h"
@@ -26,6 +27,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <optional>
 #include <string_view>
 #include <thread>
@@ -43,8 +45,8 @@ using world::cuda::require;
 // How long to wait for the kernels of a failed communicator to end.
 constexpr auto longest_draining = std::chrono::milliseconds(20);
 
-// How long a gather may go on after a member that had not ended it was lost: what that member had
-// to send may have arrived.
+// A gather younger than this is not given up for a member that died before it could say that it had
+// ended it: what that member had to send may have arrived.
 constexpr auto grace = std::chrono::milliseconds(50);
 
 // What a member tells the others when the communicator is made.
@@ -162,7 +164,12 @@ class NcclChannel : public Channel, private world::Listener {
     if (gather.outer <= 1) gather.shard_stride = gather.output_stride = 0;  // of no row to another
     output_ = cuda::place_on(ordinal_, arena_, shm::output_memory(gather));
     shard_ = cuda::place_on(ordinal_, arena_, shm::shard_memory(gather));
-    room_ = scratch_.room_for(scratch_bytes(gather));
+    try {
+      room_ = scratch_.room_for(scratch_bytes(gather));
+    } catch (const Error& error) {
+      fail(error);  // the others have room, and would wait
+      throw;
+    }
     gather_ = gather;
     shm::Header header = shm::make_header(gather, std::nullopt, std::nullopt);
     header.in_outbox = 0;
@@ -298,13 +305,13 @@ class NcclChannel : public Channel, private world::Listener {
     for (int looks = 0;; ++looks) {
       const ncclResult_t state = communicator_->state();
       if (state == ncclSuccess) return;
-      nccl::require(state, what);
       if (machinery_->failures.failed()) throw machinery_->failures.recorded();
       endpoint_.for_each_peer([&](int i) {
         if (endpoint_.state->liveness().lost(endpoint_.group[i])) {
           throw machinery_->failures.reason_of_end(i);
         }
       });
+      nccl::require(state, what);
       if (world::Clock::now() >= deadline) {
         throw Error(ErrorCode::timeout,
                     fmt::format("{}: rank {} waited {} ms in vain for NCCL ({})",
@@ -334,8 +341,9 @@ class NcclChannel : public Channel, private world::Listener {
 
   // Behind the last gather, also where that is on another stream.
   void run(cudaStream_t stream, std::uint64_t number) {
-    if (launched_ && number != last_stream_) {
-      require(cudaStreamWaitEvent(stream, last_, 0), "ordering two streams");
+    if (number != last_stream_) {
+      if (launched_) require(cudaStreamWaitEvent(stream, last_, 0), "ordering two streams");
+      maybe_new_ = true;
     }
     enqueue(stream);
     require(cudaEventRecord(last_, stream), "recording an event");
@@ -346,7 +354,7 @@ class NcclChannel : public Channel, private world::Listener {
   void enqueue(cudaStream_t callers) {
     if (gather_.outer * gather_.output_row_bytes == 0) return;
     const cudaStream_t stream = side_stream_->fork(callers);
-    require(count(&progress().begun, stream), "launching a gather");
+    begin(stream);
     try {
       transfer(stream);
     } catch (const Error&) {
@@ -355,6 +363,13 @@ class NcclChannel : public Channel, private world::Listener {
     }
     require(count(&progress().ended, stream), "launching a gather");
     side_stream_->join(callers);
+  }
+
+  // What comes behind on the stream waits for peers, and must not find it new.
+  void begin(cudaStream_t stream) {
+    std::unique_lock<std::timed_mutex> alone;
+    if (std::exchange(maybe_new_, false)) alone = cuda::alone_on_new_streams();
+    require(count(&progress().begun, stream), "launching a gather");
   }
 
   void transfer(cudaStream_t stream) {
@@ -418,10 +433,12 @@ class NcclChannel : public Channel, private world::Listener {
   void leave() noexcept {
     if (!settled_) {
       const auto deadline = world::deadline_after(endpoint_.timeout);
+      const cuda::RelaxedCapture relaxed;  // another thread may be capturing
       while (launched_ && cudaEventQuery(last_) == cudaErrorNotReady &&
              !machinery_->failures.failed() && world::Clock::now() < deadline) {
         std::this_thread::sleep_for(std::chrono::microseconds(50));
       }
+      show_progress();
       machinery_->failures.end();
       // Not to take away what peers' kernels, which end within microseconds, look at.
       machinery_->failures.wait_for_peers_to_end();
@@ -476,9 +493,10 @@ class NcclChannel : public Channel, private world::Listener {
     }
     if (now - watched_since_ >= grace) {
       endpoint_.for_each_peer([&](int i) {
-        const bool finished =
-            endpoint_.own().from(i).pulled.load(std::memory_order_relaxed) >= call;
-        if (endpoint_.ended(i) && !finished) throw machinery_->failures.reason_of_end(i);
+        // It says how far it has come before it says that it goes.
+        if (!endpoint_.ended(i)) return;
+        const auto finished = endpoint_.own().from(i).pulled.load(std::memory_order_acquire);
+        if (finished < call) throw machinery_->failures.reason_of_end(i);
       });
     }
     if (now - watched_since_ >= endpoint_.timeout) throw late(call);
@@ -521,6 +539,7 @@ class NcclChannel : public Channel, private world::Listener {
   bool launched_ = false;
   std::uint64_t last_stream_ = 0;
   bool settled_ = false;
+  bool maybe_new_ = false;     // the stream of the next kernel
   std::uint64_t watched_ = 0;  // the gather that the watchdog has seen begin, and when
   world::Deadline watched_since_;
   std::vector<world::Range> captured_outputs_;
