@@ -52,6 +52,13 @@ class Outputs(RunModel):
         numpy.testing.assert_array_equal(y, numpy.concatenate([self.x, self.x], 1), strict=True)
         self.assertEqual(os.listdir(self.path("out")), ["y.npy"])
 
+    def test_they_replace_a_file_and_leave_what_else_has_its_content(self):
+        os.mkdir(self.path("out"))
+        os.link(self.save("old.npy", self.x), self.path("out/y.npy"))
+        self.assert_runs(self.run_model("--output", self.path("out")))
+        self.assertEqual(numpy.load(self.path("out/y.npy")).shape, (3, 8))
+        numpy.testing.assert_array_equal(numpy.load(self.path("old.npy")), self.x)
+
     def test_behind_two_dashes_too(self):
         result = self.muster("run", "-n", 2, "--", self.model, "--input", f"x={self.path('x.npy')}")
         self.assert_runs(result)
@@ -198,9 +205,9 @@ class Refused(RunModel):
             self.assertIn("muster: ", result.stderr)
 
     def test_an_output_that_cannot_be_written(self):
-        os.mkdir(self.path("out"))
-        os.symlink("/dev/full", self.path("out/y.npy"))
-        self.assert_refused_by_ranks("No space left", self.run_model("--output", self.path("out")))
+        os.makedirs(self.path("out/y.npy"))
+        self.assert_refused_by_ranks("Is a directory", self.run_model("--output", self.path("out")))
+        self.assertEqual(os.listdir(self.path("out")), ["y.npy"])
         self.assert_refused_by_ranks("x.npy", self.run_model("--output", self.path("x.npy")))
 
     def test_an_engine_that_is_none(self):

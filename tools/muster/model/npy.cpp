@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <muster/error.h>
 #include <muster/shape.h>
+#include <unistd.h>
 #include <xtensor/xnpy.hpp>
 
 #include <cerrno>
@@ -18,6 +19,10 @@ namespace fs = std::filesystem;
 
 [[noreturn]] void complain(const fs::path& path, const std::string& what) {
   throw Failure(fmt::format("{}: {}", path.string(), what));
+}
+
+[[noreturn]] void complain_unwritten(const fs::path& path, int error) {
+  complain(path, fmt::format("cannot be written: {}", strerror(error)));
 }
 
 // xtensor's reader trusts the header's shape.
@@ -64,18 +69,19 @@ void write_npy(const fs::path& path,
                const std::vector<std::int64_t>& shape,
                const void* data,
                std::size_t bytes) {
-  std::ofstream stream(path, std::ios::binary | std::ios::trunc);
-  if (stream) {
-    const char order = type.ends_with('1') && type.size() == 2 ? '|' : '<';
-    xt::detail::write_header(stream, order + type, false, shape);
-    stream.write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
-    stream.close();
-  }
-  if (stream) return;
+  // The rename would replace a file that may not be written.
+  if (::access(path.c_str(), W_OK) != 0 && errno != ENOENT) complain_unwritten(path, errno);
+  const fs::path unfinished = path.parent_path() / fmt::format(".muster-{}.npy", ::getpid());
+  std::ofstream stream(unfinished, std::ios::binary | std::ios::trunc);
+  if (!stream) complain_unwritten(path, errno);
+  const char order = type.ends_with('1') && type.size() == 2 ? '|' : '<';
+  xt::detail::write_header(stream, order + type, false, shape);
+  stream.write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
+  stream.close();
+  if (stream && ::rename(unfinished.c_str(), path.c_str()) == 0) return;
   const int error = errno;
-  std::error_code ignored;
-  if (fs::is_regular_file(path, ignored)) fs::remove(path, ignored);
-  complain(path, fmt::format("cannot be written: {}", strerror(error)));
+  ::unlink(unfinished.c_str());
+  complain_unwritten(path, error);
 }
 
 }  // namespace muster::tool

@@ -19,7 +19,7 @@ struct NpyArray {
 // order or memory layout.
 NpyArray read_npy(const std::filesystem::path& path);
 
-// Throws Failure, and leaves no file, when it cannot be written whole.
+// The file appears whole or not at all: where this throws Failure, one that was there is still.
 void write_npy(const std::filesystem::path& path,
                const std::string& type,
                const std::vector<std::int64_t>& shape,
