@@ -20,7 +20,8 @@ int make_report_file() {
 }
 
 void write_report(int fd, const ModelReport& report) {
-  const std::string text = report.dump();
+  // A name in a model may be anything; JSON is UTF-8.
+  const std::string text = report.dump(-1, ' ', false, ModelReport::error_handler_t::replace);
   if (::pwrite(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
     throw Failure("run: cannot write the report");
   }
