@@ -11,13 +11,13 @@
 
 #include <fmt/format.h>
 #include <onnxruntime_cxx_api.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <iterator>
+#include <map>
 #include <numeric>
 #include <optional>
 
@@ -27,10 +27,10 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-int environment_number(const char* name) {
+const char* environment(const char* name) {
   const char* value = std::getenv(name);
   if (value == nullptr) throw Failure("run-model is what `muster run` starts as a rank");
-  return std::atoi(value);
+  return value;
 }
 
 struct Measured {
@@ -45,6 +45,8 @@ class ModelRank {
 
  private:
   Ort::Session make_session();
+  void check_output(std::size_t index) const;
+  void check_files() const;
   void run_once();
   Measured measure();
   void write_outputs();
@@ -54,8 +56,8 @@ class ModelRank {
   void report(const Measured& measured);
 
   const ModelOptions& options_;
-  const int rank_ = environment_number("MUSTER_RANK");
-  const int ranks_ = environment_number("MUSTER_WORLD_SIZE");
+  const int rank_ = std::atoi(environment("MUSTER_RANK"));
+  const int ranks_ = std::atoi(environment("MUSTER_WORLD_SIZE"));
   const std::string engine_version_ = open_engine();
   const bool profiles_ = options_.profile && rank_ == 0;
   Ort::Env env_{ORT_LOGGING_LEVEL_WARNING, "muster"};
@@ -70,7 +72,9 @@ ModelRank::ModelRank(const ModelOptions& options)
   Ort::AllocatorWithDefaultOptions allocator;
   for (std::size_t i = 0; i < session_.GetOutputCount(); ++i) {
     output_names_.emplace_back(session_.GetOutputNameAllocated(i, allocator).get());
+    check_output(i);
   }
+  check_files();
 }
 
 Ort::Session ModelRank::make_session() {
@@ -79,11 +83,35 @@ Ort::Session ModelRank::make_session() {
   session.SetIntraOpNumThreads(std::max(1, usable_cores() / ranks_));
   session.SetLogSeverityLevel(ORT_LOGGING_LEVEL_FATAL);  // errors are thrown as well as logged
   if (profiles_) {
-    const fs::path folder = fs::temp_directory_path();
-    session.EnableProfiling((folder / fmt::format("muster-profile-{}", ::getpid())).c_str());
+    // The launcher's own directory goes with the job, however that ends.
+    const fs::path ranks(environment("MUSTER_RENDEZVOUS"));
+    session.EnableProfiling((ranks.parent_path() / "profile").c_str());
   }
   session.RegisterCustomOpsLibrary(layer_library().c_str());
   return {env_, model_of(options_, rank_).c_str(), session};
+}
+
+void ModelRank::check_output(std::size_t index) const {
+  const std::string& name = output_names_[index];
+  const Ort::TypeInfo type = session_.GetOutputTypeInfo(index);
+  if (type.GetONNXType() != ONNX_TYPE_TENSOR) {
+    throw Failure(fmt::format("run: output '{}' is no tensor", name));
+  }
+  if (output_file(name)) value_type(type.GetTensorTypeAndShapeInfo().GetElementType(), name);
+}
+
+void ModelRank::check_files() const {
+  std::map<fs::path, std::string> outputs;  // by file
+  for (const std::string& name : output_names_) {
+    const auto file = output_file(name);
+    if (!file) continue;
+    const auto [other, is_new] = outputs.try_emplace(*file, name);
+    if (is_new) continue;
+    throw Failure(fmt::format("run: outputs '{}' and '{}' would both be written to {}",
+                              other->second,
+                              name,
+                              file->string()));
+  }
 }
 
 void ModelRank::run_once() {
@@ -147,9 +175,8 @@ void ModelRank::write_outputs() {
 ModelReport ModelRank::output_report(std::size_t index) const {
   const auto tensor = outputs_[index].GetTensorTypeAndShapeInfo();
   const std::string& name = output_names_[index];
-  ModelReport output = {{"name", name},
-                        {"dtype", value_type(tensor.GetElementType(), name).name},
-                        {"shape", tensor.GetShape()}};
+  ModelReport output = {
+      {"name", name}, {"dtype", type_name(tensor.GetElementType())}, {"shape", tensor.GetShape()}};
   if (const auto file = output_file(name)) output["file"] = file->string();
   return output;
 }
@@ -157,11 +184,7 @@ ModelReport ModelRank::output_report(std::size_t index) const {
 ModelReport ModelRank::profile() {
   if (!profiles_) return nullptr;
   Ort::AllocatorWithDefaultOptions allocator;
-  const fs::path file = session_.EndProfilingAllocated(allocator).get();
-  ModelReport rows = summed_profile(file);
-  std::error_code ignored;
-  fs::remove(file, ignored);
-  return rows;
+  return summed_profile(session_.EndProfilingAllocated(allocator).get());
 }
 
 double median(std::vector<double> values) {

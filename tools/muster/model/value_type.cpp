@@ -32,14 +32,24 @@ constexpr std::array types{
     ValueType{ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT8E5M2FNUZ, "float8_e5m2fnuz", "u1", 1},
 };
 
-}  // namespace
-
-const ValueType& value_type(ONNXTensorElementDataType type, const std::string& tensor) {
+const ValueType* find(ONNXTensorElementDataType type) {
   const auto* found =
       std::find_if(types.begin(), types.end(), [&](const ValueType& t) { return t.type == type; });
-  if (found != types.end()) return *found;
+  return found == types.end() ? nullptr : found;
+}
+
+}  // namespace
+
+std::string type_name(ONNXTensorElementDataType type) {
+  if (type == ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING) return "string";
+  const ValueType* found = find(type);
+  return found == nullptr ? fmt::format("ONNX type {}", int{type}) : found->name;
+}
+
+const ValueType& value_type(ONNXTensorElementDataType type, const std::string& tensor) {
+  if (const ValueType* found = find(type)) return *found;
   throw Failure(fmt::format(
-      "run: '{}' has elements of ONNX type {}, which .npy files cannot hold", tensor, int{type}));
+      "run: '{}' has elements of {}, which .npy files cannot hold", tensor, type_name(type)));
 }
 
 }  // namespace muster::tool

@@ -15,6 +15,9 @@ struct ValueType {
   std::size_t bytes;
 };
 
+// "float32", also of a type that no file can hold.
+std::string type_name(ONNXTensorElementDataType type);
+
 // Throws Failure, naming the tensor, for a type that no file can hold.
 const ValueType& value_type(ONNXTensorElementDataType type, const std::string& tensor);
 
