@@ -80,6 +80,10 @@ class Outputs(RunModel):
                        gather_network([3, 4], gather_dim=0, sizes=[3, 3]))
         self.assert_runs(self.run_model("--output", self.path("out"), model=self.path("sharded")))
         self.assertEqual(numpy.load(self.path("out/y.npy")).shape, (6, 4))
+        for rank in range(2):
+            os.makedirs(self.path(f"of{rank}"))
+            os.link(self.path(f"sharded/rank{rank}.onnx"), self.path(f"of{rank}/rank{rank}.onnx"))
+        self.assert_runs(self.run_model(model=self.path("of{rank}")))
 
     def test_every_type_that_files_can_hold(self):
         types = {TensorProto.BOOL: "bool", TensorProto.INT8: "int8", TensorProto.INT16: "int16",
@@ -130,6 +134,21 @@ class Figures(RunModel):
         self.assertRegex(shown, r"AllGather +3 ")
         self.assertFalse([name for name in os.listdir(self.directory) if "profile" in name])
 
+    def test_the_profile_needs_no_temporary_directory_and_leaves_nothing(self):
+        self.environment["XDG_RUNTIME_DIR"] = self.directory
+        self.environment["TMPDIR"] = self.path("nowhere")
+        self.assert_runs(self.run_model("--profile"))
+        self.save("wide.npy", numpy.ones([3, 5], "float32"))
+        self.assertEqual(self.run_model("--profile", x="wide.npy").returncode, 125)
+        self.assertEqual(sorted(os.listdir(self.directory)), ["model.onnx", "wide.npy", "x.npy"])
+
+    def test_an_output_whose_name_is_no_utf_8(self):
+        with open(self.model, "rb") as file:
+            content = file.read()
+        with open(self.path("latin.onnx"), "wb") as file:
+            file.write(content.replace(b"\x01y", b"\x01\xff"))
+        self.assert_runs(self.run_model(model=self.path("latin.onnx")))
+
     def test_help_has_its_options(self):
         self.assertIn("--repeat", self.muster("run", "-n", 2, self.model, "--help").stdout)
         self.assertIn("MODEL.onnx", self.muster("run", "--help").stdout)
@@ -172,6 +191,9 @@ class Refused(RunModel):
         self.assert_refused(self.run_model(model=self.path("none.onnx")), "none.onnx")
         os.mkdir(self.path("empty"))
         self.assert_refused(self.run_model(model=self.path("empty")), "empty/rank0.onnx")
+        self.assert_refused(self.run_model(x="empty"), "empty is no regular file")
+        os.symlink("circle.onnx", self.path("circle.onnx"))
+        self.assert_refused(self.run_model(model=self.path("circle.onnx")), "Too many levels")
 
     def test_options_that_are_none(self):
         self.assert_refused(self.run_model("--input=x"), "NAME=FILE.npy")
@@ -209,6 +231,31 @@ class Refused(RunModel):
         self.assert_refused_by_ranks("Is a directory", self.run_model("--output", self.path("out")))
         self.assertEqual(os.listdir(self.path("out")), ["y.npy"])
         self.assert_refused_by_ranks("x.npy", self.run_model("--output", self.path("x.npy")))
+
+    def test_outputs_of_one_file_before_the_first_run(self):
+        model = self.write("two.onnx", network(
+            [helper.make_node("Relu", ["x"], ["a/b"]), helper.make_node("Neg", ["x"], ["a_b"])],
+            {"x": (TensorProto.FLOAT, [3, 4])},
+            {name: (TensorProto.FLOAT, [3, 4]) for name in ("a/b", "a_b")}))
+        self.assert_refused_by_ranks(
+            "outputs 'a/b' and 'a_b' would both be written to",
+            self.run_model("--output", self.path("out"), model=model))
+        self.assertFalse(os.path.exists(self.path("out")))
+        self.assert_runs(self.run_model(model=model))
+
+    def test_outputs_that_no_file_holds(self):
+        sequence = network([helper.make_node("SequenceConstruct", ["x"], ["y"])],
+                           {"x": (TensorProto.FLOAT, [3, 4])}, {"y": (TensorProto.FLOAT, None)})
+        sequence.graph.output[0].type.CopyFrom(helper.make_sequence_type_proto(
+            helper.make_tensor_type_proto(TensorProto.FLOAT, [3, 4])))
+        self.assert_refused_by_ranks("output 'y' is no tensor",
+                                     self.run_model(model=self.write("sequence.onnx", sequence)))
+        text = self.write("text.onnx", network(
+            [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.STRING)],
+            {"x": (TensorProto.FLOAT, [3, 4])}, {"y": (TensorProto.STRING, [3, 4])}))
+        self.assert_refused_by_ranks("'y' has elements of string",
+                                     self.run_model("--output", self.path("out"), model=text))
+        self.assertRegex(self.assert_runs(self.run_model(model=text)), r"y +string +\[3,4\]")
 
     def test_an_engine_that_is_none(self):
         self.environment["MUSTER_ONNXRUNTIME"] = "/nowhere/libonnxruntime.so"

@@ -232,6 +232,22 @@ class Mistakes(CommandLineTest):
         self.assert_refused(result, "no such program: no-such-program", status=127)
         self.assertEqual(self.directories_left(), [])
 
+    def test_a_script_whose_interpreter_is_missing(self):
+        script = os.path.join(self.directory, "script")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write("#!/no/such/interpreter\n")
+        os.chmod(script, 0o755)
+        text = "cannot start {}: its interpreter is missing"
+        self.assert_refused(self.muster("run", "-n", 2, script), text.format(script), 126)
+        self.environment["PATH"] = self.directory
+        self.assert_refused(self.muster("run", "-n", 2, "script"), text.format("script"), 126)
+
+    def test_a_program_that_is_called_like_a_directory(self):
+        os.mkdir(os.path.join(self.directory, "true"))
+        for mark in ([], ["--"]):
+            result = self.muster("run", "-n", 2, *mark, "true", cwd=self.directory)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+
     def test_a_program_that_cannot_be_started(self):
         self.assert_refused(self.muster("run", "-n", 2, "/etc/passwd"), "Permission denied", 126)
 

@@ -1,6 +1,7 @@
 #include "launch/rank_process.h"
 
 #include "exit_status.h"
+#include "launch/find_program.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -45,8 +46,12 @@ int execute(const Program& program, const StandardStreams& streams, pid_t launch
 }
 
 [[noreturn]] void throw_not_started(const std::string& program, int error) {
-  if (error == ENOENT) {
+  if (error == ENOENT && !find_program(program)) {
     throw Failure(fmt::format("no such program: {}", program), exit_not_found);
+  }
+  if (error == ENOENT) {
+    throw Failure(fmt::format("cannot start {}: its interpreter is missing", program),
+                  exit_not_executable);
   }
   throw Failure(fmt::format("cannot start {}: {}", program, strerror(error)), exit_not_executable);
 }

@@ -1,6 +1,7 @@
 #include "model/options.h"
 
 #include "exit_status.h"
+#include "launch/find_program.h"
 #include "model/rank.h"
 
 #include <fmt/format.h>
@@ -24,16 +25,22 @@ ModelInput parse_input(const std::string& text) {
 }
 
 void require_file(const fs::path& path) {
-  std::error_code ignored;
-  if (fs::exists(path, ignored)) return;
-  throw Failure(fmt::format("run: there is no {}", path.string()));
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (fs::is_regular_file(status)) return;
+  if (fs::exists(status)) throw Failure(fmt::format("run: {} is no regular file", path.string()));
+  if (status.type() == fs::file_type::not_found) {
+    throw Failure(fmt::format("run: there is no {}", path.string()));
+  }
+  throw Failure(fmt::format("run: {}: {}", path.string(), error.message()));
 }
 
 }  // namespace
 
 bool is_model(const std::string& argument) {
   std::error_code ignored;
-  return argument.ends_with(".onnx") || fs::is_directory(argument, ignored);
+  return argument.ends_with(".onnx") ||
+         (fs::is_directory(for_rank(argument, 0), ignored) && !find_program(argument));
 }
 
 void add_model_options(CLI::App& app, ModelOptions& options) {
@@ -77,9 +84,11 @@ std::vector<std::string> rank_command(const std::vector<std::string>& arguments,
     require_file(model_of(options, rank));
     for (const ModelInput& input : options.inputs) require_file(for_rank(input.file, rank));
   }
-  std::vector<std::string> command{fs::read_symlink("/proc/self/exe"), model_rank_command};
+  std::vector<std::string> command{fs::read_symlink("/proc/self/exe"),
+                                   model_rank_command,
+                                   "--report-fd",
+                                   std::to_string(report_fd)};
   command.insert(command.end(), arguments.begin(), arguments.end());
-  command.insert(command.end(), {"--report-fd", std::to_string(report_fd)});
   return command;
 }
 
@@ -93,7 +102,8 @@ fs::path for_rank(const std::string& pattern, int rank) {
 
 fs::path model_of(const ModelOptions& options, int rank) {
   const fs::path path = for_rank(options.model, rank);
-  return fs::is_directory(path) ? path / fmt::format("rank{}.onnx", rank) : path;
+  std::error_code ignored;  // whoever opens it complains
+  return fs::is_directory(path, ignored) ? path / fmt::format("rank{}.onnx", rank) : path;
 }
 
 }  // namespace muster::tool
