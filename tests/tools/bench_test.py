@@ -1,6 +1,7 @@
 """`muster bench`: what it prints, and that what it measures is right. It says nothing of speed."""
 import json
 import os
+import signal
 import unittest
 
 from command_line import CommandLineTest
@@ -65,6 +66,29 @@ class AllGather(CommandLineTest):
         self.rows("-n", 3, *arguments, "--sizes", "300,7,0")
         rows = self.rows("-n", 2, "--shape", "300", "--against", "mpi")
         self.assertEqual([row["impl"] for row in rows], ["muster", "mpi"])
+
+    def test_a_signal_ends_it_in_the_same_way_with_mpi(self):
+        with_mpi = json.loads(self.muster("info", "--json").stdout)["mpi"] is not None
+        for rival in ["memcpy"] + ["mpi"] * with_mpi:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                with self.subTest(rival=rival, signal=number.name):
+                    process = self.start("bench", "all_gather", "--against", rival, "--time", 60,
+                                         "--shape", "8,8")
+                    process.stdout.readline()  # it measures
+                    process.send_signal(number)
+                    _, stderr = process.communicate(timeout=60)
+                    self.assertEqual(process.returncode, 128 + number, stderr)
+                    self.assertRegex(stderr, rf"bench: rank . was killed by signal {number} \(")
+
+    def test_an_mpi_that_fails_has_found_no_wrong_bytes(self):
+        if json.loads(self.muster("info", "--json").stdout)["mpi"] is None:
+            self.skipTest("needs MPI")
+        self.environment["OMPI_MCA_plm"] = self.environment["PRTE_MCA_plm"] = "nonsense"
+        result = self.muster("bench", "all_gather", "--against", "mpi", "--shape", "8,8")
+        if result.returncode == 0:
+            self.skipTest("needs Open MPI")
+        self.assertNotEqual(result.returncode, 1, result.stderr)
+        self.assertIn("bench: mpiexec ended with status", result.stderr)
 
     def test_inside_a_job_its_ranks_take_part(self):
         result = self.muster("run", "-n", 3, "--no-prefix", os.environ["MUSTER"], "bench",

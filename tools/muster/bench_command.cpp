@@ -64,6 +64,20 @@ int run_as_processes(const LaunchOptions& options) {
   throw Failure("bench: " + describe(*result.first_failed, rank), rank.status);
 }
 
+int run_under_mpiexec(const LaunchOptions& options) {
+  const LaunchResult result = launch(options);
+  const int status = result.status;
+  if (status == exit_wrong_under_mpi) return exit_wrong;
+  if (status == exit_success) return exit_success;
+  if (const auto signal = result.ending_signal) {  // mpiexec's status is its own affair
+    const RankResult killed{.status = exit_signal + *signal, .signal = *signal};
+    throw Failure("bench: " + describe(0, killed), killed.status);
+  }
+  if (status == exit_failed) return exit_failed;  // a rank has said why
+  throw Failure(fmt::format("bench: mpiexec ended with status {}", status),
+                status == exit_wrong ? int{exit_failed} : status);
+}
+
 // Beside this program in a build folder, in the folder for such programs once installed.
 fs::path find_mpi_bench() {
   const fs::path folder = own_path().parent_path();
@@ -81,9 +95,9 @@ LaunchOptions under_mpiexec(const BenchOptions& options,
       .ranks = 1,
       .command = {mpi->mpiexec, "-n", std::to_string(options.ranks), find_mpi_bench()},
       .output = RankOutput::inherited};
-  launch.command.insert(launch.command.end(), arguments.begin(), arguments.end());
   // Its ranks' stderr is a pipe.
   launch.command.emplace_back(options.progress ? "--progress" : "--no-progress");
+  launch.command.insert(launch.command.end(), arguments.begin(), arguments.end());
   // What Open MPI 4 and 5 take as options; the environment does not disturb another MPI.
   launch.environment = {{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
                         {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
@@ -134,7 +148,7 @@ Command add_all_gather(CLI::App& app, const std::vector<std::string>& arguments)
     make_cases(*options);  // complains once, not in each rank
     if (threads) return run_as_threads(rank_main, *options);
     if (!mpi) return run_as_processes(as_own_ranks(*options, arguments));
-    return run_as_processes(under_mpiexec(*options, {arguments.begin() + 2, arguments.end()}));
+    return run_under_mpiexec(under_mpiexec(*options, {arguments.begin() + 2, arguments.end()}));
   };
 }
 

@@ -9,12 +9,13 @@ namespace muster::tool {
 // Those of `timeout`, `env` and the container tools, so that they do not look like a program's own.
 enum ExitStatus : int {
   exit_success = 0,
-  exit_wrong = 1,             // a benchmark found wrong bytes
-  exit_timed_out = 124,       // --timeout passed
-  exit_failed = 125,          // muster itself failed: a bad option, no memory, a rank that crashed
-  exit_not_executable = 126,  // the program is there but cannot be started
-  exit_not_found = 127,       // there is no such program
-  exit_signal = 128,          // + the signal that killed the rank
+  exit_wrong = 1,              // a benchmark found wrong bytes
+  exit_wrong_under_mpi = 123,  // the same under mpiexec, which ends with 1 when it fails itself
+  exit_timed_out = 124,        // --timeout passed
+  exit_failed = 125,           // muster itself failed: a bad option, no memory, a rank that crashed
+  exit_not_executable = 126,   // the program is there but cannot be started
+  exit_not_found = 127,        // there is no such program
+  exit_signal = 128,           // + the signal that killed the rank
 };
 
 inline constexpr const char* exit_statuses =

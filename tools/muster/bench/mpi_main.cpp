@@ -22,7 +22,8 @@ int rank_main(const BenchOptions& options) {
   ::setenv("MUSTER_RANK", std::to_string(rank).c_str(), 1);
   ::setenv("MUSTER_WORLD_SIZE", std::to_string(size).c_str(), 1);
   muster::World world = muster::World::join();
-  return bench_all_gather(world, options, {mpi_library_version(), make_mpi_contenders});
+  const int status = bench_all_gather(world, options, {mpi_library_version(), make_mpi_contenders});
+  return status == exit_wrong ? exit_wrong_under_mpi : status;
 }
 
 int bench_main(int argc, char** argv) {

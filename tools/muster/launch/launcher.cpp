@@ -174,6 +174,7 @@ void Launcher::wait_for_events(bool ranks_live) {
 void Launcher::on_signal(int signal) {
   if (signal == SIGCHLD) return look_at_ranks();
   const bool interrupt = signal == SIGINT || signal == SIGTERM;
+  if ((interrupt || signal == SIGHUP) && !result_.ending_signal) result_.ending_signal = signal;
   if (interrupt && ++interrupts_ > 1) return send(SIGKILL);
   send(signal);
   if (signal == SIGTSTP) ::raise(SIGSTOP);  // so that the shell sees the job as stopped

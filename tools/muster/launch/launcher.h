@@ -37,6 +37,7 @@ struct LaunchResult {
   int status = 0;  // of the whole job
   bool timed_out = false;
   std::optional<int> first_failed = std::nullopt;
+  std::optional<int> ending_signal = std::nullopt;  // SIGINT, SIGTERM or SIGHUP to the launcher
   double seconds = 0;
   std::vector<RankResult> ranks;
 };
