@@ -240,9 +240,22 @@ class Refuses(ShardTest):
         self.assertEqual(self.muster("shard", path, "-n", 2, "-o", taken + "/").returncode, 0)
         self.assert_refused(self.muster("shard", path, "-n", 2, "-o", taken), "it is there already")
         self.assert_refused(self.muster("shard", path, "-n", 2, "-o", path), "it is there already")
+        empty, link = (os.path.join(self.directory, name) for name in ("empty", "link"))
+        os.mkdir(empty)
+        os.symlink(empty, link)
+        self.assert_refused(self.muster("shard", path, "-n", 2, "-o", link), "it is there already")
+        os.unlink(link)
+        os.rmdir(empty)
         missing = os.path.join(self.directory, "missing", "output")
         self.assert_refused(self.muster("shard", path, "-n", 2, "-o", missing), "No such file")
         self.assertEqual(sorted(os.listdir(self.directory)), ["model.onnx", "taken"])
+
+    def test_sizes_that_are_none(self):
+        for option in ("--min-bytes", "--inline-limit"):
+            for size in ("-1", "", "99999999999999999999", "1k"):
+                with self.subTest(option=option, size=size):
+                    self.assert_refused(self.muster("shard", "model.onnx", "-n", 2, "--dry-run",
+                                                    f"{option}={size}"), option)
 
     def test_no_output_and_no_dry_run(self):
         self.assert_refused(self.muster("shard", self.save(two_layers()), "-n", 2), "-o DIRECTORY")
@@ -250,7 +263,6 @@ class Refuses(ShardTest):
     def test_to_leave_a_half_written_directory(self):
         """A limit on files' sizes stands for a disk that is full: the write fails."""
         def limit():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
         large = make([node("MatMul", ["x", "W"], "y")], [value("x", [1, 4])],

@@ -11,10 +11,13 @@
 #include "shard/rewrite.h"
 #include "shard/tensor_data.h"
 #include "shard/write_models.h"
+#include "validators.h"
 
 #include <fmt/format.h>
 #include <muster/world.h>
 
+#include <csignal>
+#include <limits>
 #include <memory>
 
 namespace muster::tool {
@@ -30,6 +33,7 @@ struct ShardOptions {
 };
 
 void write(const ShardOptions& options, const Rewritten& rewritten) {
+  ::signal(SIGXFSZ, SIG_IGN);  // a write beyond `ulimit -f` fails, and is cleaned up
   TensorData data(std::filesystem::path(options.model).parent_path());
   const DeferredSignals until_the_directory_is_whole_or_gone;
   NewDirectory directory(options.output);
@@ -87,13 +91,14 @@ Command add_shard(CLI::App& app) {
       ->type_name("PATTERN")
       ->allow_extra_args(false);
   app.add_option("--min-bytes", options->split.min_bytes, "Leave smaller weights whole")
+      ->check(whole_number_from(0, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str()
       ->type_name("B");
   app.add_option("--inline-limit",
                  options->inline_limit,
                  "Put weights into files of their own where a\n"
                  "rank's model would be larger")
-      ->check(CLI::Range(std::size_t{0}, largest_inline_model))
+      ->check(whole_number_from(0, largest_inline_model))
       ->capture_default_str()
       ->type_name("B");
   app.add_flag("--dry-run", options->dry_run, "Show what would be split, and write nothing");

@@ -3,6 +3,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <charconv>
+#include <cstdint>
 #include <string>
 
 namespace muster::tool {
@@ -15,6 +17,20 @@ inline CLI::Validator seconds_from(double least) {
             if (CLI::detail::lexical_cast(text, value) && value >= least && value <= 1e9) return {};
             return text + " is not a time from " + CLI::detail::to_string(least) +
                    " to 1000000000 seconds";
+          },
+          ""};
+}
+
+// A whole number and nothing else: CLI11 takes "" for 0, and "-1" for a large one where the option
+// has no sign.
+inline CLI::Validator whole_number_from(std::int64_t least, std::int64_t most) {
+  return {[least, most](const std::string& text) -> std::string {
+            std::int64_t value = 0;
+            const char* const end = text.data() + text.size();
+            const auto [behind, error] = std::from_chars(text.data(), end, value);
+            if (error == std::errc{} && behind == end && value >= least && value <= most) return {};
+            return "\"" + text + "\" is not a whole number from " + std::to_string(least) + " to " +
+                   std::to_string(most);
           },
           ""};
 }

@@ -1,6 +1,7 @@
 #include "shard/new_directory.h"
 
 #include "exit_status.h"
+#include "shard/deferred_signals.h"
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -38,8 +39,9 @@ mode_t file_mode_mask() {
 
 NewDirectory::NewDirectory(const fs::path& final_path) : final_path_(cleaned(final_path)) {
   std::error_code error;
-  if (fs::exists(fs::symlink_status(final_path_, error)) &&
-      !(fs::is_directory(final_path_, error) && fs::is_empty(final_path_, error))) {
+  // A link to an empty directory is none: the rename would not replace it.
+  const fs::file_status there = fs::symlink_status(final_path_, error);
+  if (fs::exists(there) && !(fs::is_directory(there) && fs::is_empty(final_path_, error))) {
     fail(final_path, "it is there already");
   }
   std::string name = final_path_.string() + ".new-XXXXXX";
@@ -54,8 +56,11 @@ NewDirectory::~NewDirectory() {
 
 void NewDirectory::publish() {
   // mkdtemp made it for its owner alone.
-  if (::chmod(path_.c_str(), 0777 & ~file_mode_mask()) != 0 ||
-      ::rename(path_.c_str(), final_path_.c_str()) != 0) {
+  if (::chmod(path_.c_str(), 0777 & ~file_mode_mask()) != 0) {
+    fail(final_path_, std::strerror(errno));
+  }
+  give_way_to_signals();
+  if (::rename(path_.c_str(), final_path_.c_str()) != 0) {
     fail(final_path_, std::strerror(errno));
   }
   path_.clear();

@@ -17,7 +17,8 @@ class NewDirectory {
 
   const std::filesystem::path& path() const noexcept { return path_; }
 
-  // Gives it its final name. Throws Failure if somebody else took that meanwhile.
+  // Gives it its final name. Throws Failure if somebody else took that meanwhile, or if a deferred
+  // signal waits.
   void publish();
 
  private:
