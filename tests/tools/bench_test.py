@@ -35,6 +35,8 @@ class AllGather(CommandLineTest):
     def test_every_placement_is_right(self):
         rows = self.rows("-n", 3, "--shape", "5,7", "--dim", 1, "--placement", "push,pull,staged")
         self.assertEqual([row["placement"] for row in rows], ["push", "pull", "staged"])
+        rows = self.rows("--shape", "5,7", "--placement", "pull", "--placement", "push")
+        self.assertEqual([row["placement"] for row in rows], ["pull", "push"])
 
     def test_unequal_and_empty_sections(self):
         row, = self.rows("-n", 3, "--shape", "8,1", "--sizes", "30,0,34", "--dim", -1)
@@ -74,7 +76,7 @@ class AllGather(CommandLineTest):
                 with self.subTest(rival=rival, signal=number.name):
                     process = self.start("bench", "all_gather", "--against", rival, "--time", 60,
                                          "--shape", "8,8")
-                    process.stdout.readline()  # it measures
+                    self.wait_until(self.directories_left, "it launches")
                     process.send_signal(number)
                     _, stderr = process.communicate(timeout=60)
                     self.assertEqual(process.returncode, 128 + number, stderr)
@@ -125,7 +127,13 @@ class Mistakes(CommandLineTest):
                 (["--sizes", "1,2"], "--shape"),
                 (["--time", "nan"], "nan is not a time"),
                 (["-n", 0], "range 1 to 128"),
+                (["--shape", "8,8", "--dim", ""], "not a whole number"),
+                (["--rounds", 0], "range 1 to 1000000000"),
                 (["--placement", "shove"], "shove"),
+                (["--placement", "push,push"], '"push,push" is not some of push,pull,staged'),
+                (["--placement", "push,,pull"], "push,,pull"),
+                (["--placement", "push,"], '"push,"'),
+                (["--placement", ""], "once each"),
                 (["--against", "carrier pigeons"], "pigeons"),
                 (["--against", "mpi", "--ranks-as", "threads"], "processes"),
                 (["--shape", "8,400000000000"], "MiB")]:

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 namespace muster::tool {
 namespace {
@@ -19,7 +20,7 @@ void add_common_options(CLI::App& app, BenchOptions& options) {
       ->capture_default_str()
       ->type_name("N");
   app.add_option("--rounds", options.budget.rounds, "Rounds to measure, instead of --time")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1'000'000'000))
       ->type_name("N");
   app.add_option(
          "--time", options.budget.seconds, "Seconds to measure each case; 9 rounds at least")
@@ -53,6 +54,33 @@ CLI::Option& add_extents(CLI::App& app,
   return *app.add_option_function<std::string>(name, parse, description);
 }
 
+// Each word once, between commas or in options of their own. CLI11 would take "push,,pull" for two.
+CLI::Option& add_words(CLI::App& app,
+                       const std::string& name,
+                       std::vector<std::string>& words,
+                       const std::vector<std::string>& known,
+                       const std::string& description) {
+  const auto parse = [name, known, &words](const std::vector<std::string>& texts) {
+    const std::string text = CLI::detail::join(texts, ",");
+    words.clear();
+    for (const std::string& word :
+         CLI::detail::split(text + ',', ',')) {  // drops a last, empty one
+      const auto is_word = [&](const std::string& other) { return other == word; };
+      if (std::none_of(known.begin(), known.end(), is_word) ||
+          std::any_of(words.begin(), words.end(), is_word)) {
+        throw CLI::ValidationError(
+            name,
+            "\"" + text + "\" is not some of " + CLI::detail::join(known, ",") + ", once each");
+      }
+      words.push_back(word);
+    }
+  };
+  return *app.add_option_function<std::vector<std::string>>(name, parse, description)
+              ->type_name(CLI::detail::join(known, ","))
+              ->expected(1)
+              ->take_all();
+}
+
 }  // namespace
 
 bool BenchOptions::is_against(const std::string& impl) const {
@@ -73,17 +101,20 @@ void add_all_gather_options(CLI::App& app, BenchOptions& options) {
       ->type_name("TYPE");
   app.add_option("--dim", options.gather_dim, "Dimension to gather along; negative from the end")
       ->needs("--shape")
+      ->check(whole_number_from(std::numeric_limits<int>::min(), std::numeric_limits<int>::max()))
       ->capture_default_str()
       ->type_name("D");
-  app.add_option("--placement",
-                 options.placements,
-                 "What peers can reach: the output (push), the shard (pull), neither (staged)")
-      ->delimiter(',')
-      ->check(CLI::IsMember({"push", "pull", "staged"}))
-      ->capture_default_str();
-  app.add_option("--against", options.against, "What to measure beside muster: mpi, memcpy, nccl")
-      ->delimiter(',')
-      ->check(CLI::IsMember({"mpi", "memcpy", "nccl"}));
+  add_words(app,
+            "--placement",
+            options.placements,
+            {"push", "pull", "staged"},
+            "What peers can reach: the output (push), the shard (pull), neither (staged)")
+      .default_str("push");
+  add_words(app,
+            "--against",
+            options.against,
+            {"mpi", "memcpy", "nccl"},
+            "What to measure beside muster");
   app.add_option("--device", options.device, "Where the tensors live")
       ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str();
