@@ -1,4 +1,4 @@
-// One rank: a process group that ends with its launcher.
+// One rank: a process group, whose first process ends with its launcher.
 #pragma once
 
 #include "file_descriptor.h"
@@ -31,7 +31,7 @@ struct ExitState {
 };
 
 // Starts the program in a process group of its own, so that signals reach its children too. The
-// kernel kills it when the launcher dies. A rank that has ended stays a zombie until this object
+// kernel kills it, but not its children, when the launcher dies. A rank that has ended stays a zombie until this object
 // goes: the number of its group cannot be given to anybody else meanwhile.
 class RankProcess {
  public:
