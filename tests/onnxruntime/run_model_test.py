@@ -261,6 +261,11 @@ class Refused(RunModel):
         self.environment["MUSTER_ONNXRUNTIME"] = "/nowhere/libonnxruntime.so"
         self.assert_refused_by_ranks("no ONNX Runtime", self.run_model())
 
+    def test_a_setting_that_is_none_by_one_name(self):
+        self.environment["MUSTER_ARENA_BYTES"] = "many"
+        self.assert_refused_by_ranks("MUSTER_ARENA_BYTES", self.run_model())
+        self.assertNotIn("muster: muster: ", self.run_model().stderr)
+
     def test_sections_that_ranks_disagree_about(self):
         for rank in range(2):
             self.save(f"x{rank}.npy", numpy.ones([3 + rank, 4], "float32"))

@@ -263,6 +263,11 @@ class Mistakes(CommandLineTest):
         self.assert_refused(self.muster("bench", "frob"), "no such command or option: frob")
         self.assert_refused(self.muster("info", "--frob"), "--frob")
 
+    def test_what_stands_behind_two_dashes_is_not_dropped(self):
+        self.assert_refused(self.muster("info", "--", "frob"), "frob")
+        self.assert_refused(self.muster("bench", "create", "-n", 1, "--", "--json"), "--json")
+        self.assert_refused(self.muster("--", "info"), "no such command or option: --")
+
     def test_something_missing(self):
         self.assert_refused(self.muster("run", "-n", 2), "which program?")
         self.assert_refused(self.muster("run", "true"), "--ranks is required")

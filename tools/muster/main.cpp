@@ -11,6 +11,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
+#include <string_view>
 
 namespace {
 
@@ -35,16 +37,23 @@ int end_parsing(const CLI::App& app, const CLI::ParseError& error) {
   return exit_failed;
 }
 
+// What the layers say through their engines names muster already.
+void print_error(std::string_view text) {
+  fmt::print(stderr, "{}{}\n", text.starts_with("muster: ") ? "" : "muster: ", text);
+}
+
 int run_command(const Command& command) {
   try {
     return command();
   } catch (const Failure& failure) {
-    fmt::print(stderr, "muster: {}\n", failure.what());
+    print_error(failure.what());
     return failure.status();
+  } catch (const std::filesystem::filesystem_error& error) {
+    print_error(fmt::format("{}: {}", error.path1().string(), error.code().message()));
   } catch (const std::exception& error) {
-    fmt::print(stderr, "muster: {}\n", error.what());
-    return exit_failed;
+    print_error(error.what());
   }
+  return exit_failed;
 }
 
 // A closed standard stream's number would be given to the next file that is opened, and take what
@@ -62,13 +71,18 @@ int flushed(int status) {
   return status == exit_success ? exit_failed : status;
 }
 
-int muster_main(int argc, char** argv) {
-  // A program's own arguments are not ours to parse.
-  std::vector<std::string> arguments(argv + 1, argv + argc);
+// What stands behind "--" of `muster run`: a program's own arguments are not ours to parse.
+std::optional<std::vector<std::string>> take_behind_mark(std::vector<std::string>& arguments) {
   const auto mark = std::find(arguments.begin(), arguments.end(), "--");
-  std::optional<std::vector<std::string>> behind_mark;
-  if (mark != arguments.end()) behind_mark.emplace(mark + 1, arguments.end());
+  if (mark == arguments.end() || arguments.front() != "run") return std::nullopt;
+  std::vector<std::string> behind(mark + 1, arguments.end());
   arguments.erase(mark, arguments.end());
+  return behind;
+}
+
+int muster_main(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  const auto behind_mark = take_behind_mark(arguments);
 
   CLI::App app(description, "muster");
   app.set_version_flag("--version", "muster " MUSTER_VERSION);
