@@ -104,6 +104,15 @@ class AllGather(CommandLineTest):
         self.assertIn("usable cores", result.stdout.splitlines()[0])
 
 
+    def test_without_a_gpu_it_says_so_once(self):
+        gpu = json.loads(self.muster("info", "--json").stdout)["gpu"]
+        if gpu.get("devices"):
+            self.skipTest("there is a GPU")
+        why = gpu["driver_trouble"] if gpu["built"] else "this muster was built without CUDA"
+        result = self.muster("bench", "all_gather", "--device", "cuda")
+        self.assertEqual((result.returncode, result.stderr), (125, f"muster: bench: {why}\n"))
+
+
 class Create(CommandLineTest):
     def test_it_tells_time_and_memory(self):
         result = self.muster("bench", "create", "-n", 4, "--rounds", 3, "--json")

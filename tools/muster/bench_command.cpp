@@ -7,6 +7,7 @@
 #include "commands.h"
 #include "exit_status.h"
 #include "launch/launcher.h"
+#include "machine/gpu.h"
 #include "machine/processor.h"
 
 #include <fmt/format.h>
@@ -145,7 +146,11 @@ Command add_all_gather(CLI::App& app, const std::vector<std::string>& arguments)
       if (mpi || threads) throw Failure("bench: inside a job ranks are its processes, without MPI");
       return run_as_rank(rank_main, *options, app.count("--ranks") > 0);
     }
-    make_cases(*options);  // complains once, not in each rank
+    // To complain once, not in each rank.
+    make_cases(*options);
+    if (const auto trouble = gpus ? gpu_trouble() : std::nullopt) {
+      throw Failure("bench: " + *trouble);
+    }
     if (threads) return run_as_threads(rank_main, *options);
     if (!mpi) return run_as_processes(as_own_ranks(*options, arguments));
     return run_under_mpiexec(under_mpiexec(*options, {arguments.begin() + 2, arguments.end()}));

@@ -11,16 +11,18 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// `trouble` is what came of counting devices.
-void add_driver(Json& facts, cudaError_t trouble) {
+// 0 where there is no driver.
+int driver_version() {
   int version = 0;
-  if (cudaDriverGetVersion(&version) != cudaSuccess || version == 0) {
-    facts["driver"] = nullptr;
-    facts["driver_trouble"] = "there is no CUDA driver here";
-    return;
+  return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
+}
+
+void add_driver(Json& facts) {
+  facts["driver"] = nullptr;
+  if (const int version = driver_version()) {
+    facts["driver"] = fmt::format("CUDA {}.{}", version / 1000, version % 1000 / 10);
   }
-  facts["driver"] = fmt::format("CUDA {}.{}", version / 1000, version % 1000 / 10);
-  if (trouble != cudaSuccess) facts["driver_trouble"] = cudaGetErrorString(trouble);
+  if (const auto trouble = gpu_trouble()) facts["driver_trouble"] = *trouble;
 }
 
 // As ncclGetVersion(int*) says.
@@ -66,13 +68,21 @@ Json reachability(int count) {
 
 }  // namespace
 
-Json gpu_facts() {
+std::optional<std::string> gpu_trouble() {
+  if (driver_version() == 0) return "there is no CUDA driver here";
   int count = 0;
   const cudaError_t trouble = cudaGetDeviceCount(&count);
-  if (trouble != cudaSuccess) count = 0;
+  cudaGetLastError();
+  if (trouble == cudaSuccess) return std::nullopt;
+  return cudaGetErrorString(trouble);
+}
+
+Json gpu_facts() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) count = 0;
   cudaGetLastError();
   Json facts = {{"built", true}};
-  add_driver(facts, trouble);
+  add_driver(facts);
   add_nccl(facts);
   facts["devices"] = Json::array();
   for (int i = 0; i < count; ++i) facts["devices"].push_back(device_facts(i));

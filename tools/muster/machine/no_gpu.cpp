@@ -7,4 +7,8 @@ nlohmann::ordered_json gpu_facts() {
   return {{"built", false}};
 }
 
+std::optional<std::string> gpu_trouble() {
+  return "this muster was built without CUDA";
+}
+
 }  // namespace muster::tool
