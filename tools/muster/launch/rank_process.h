@@ -31,8 +31,8 @@ struct ExitState {
 };
 
 // Starts the program in a process group of its own, so that signals reach its children too. The
-// kernel kills it, but not its children, when the launcher dies. A rank that has ended stays a zombie until this object
-// goes: the number of its group cannot be given to anybody else meanwhile.
+// kernel kills it, but not its children, when the launcher dies. A rank that has ended stays a
+// zombie until this object goes: the number of its group cannot be given to anybody else meanwhile.
 class RankProcess {
  public:
   // Throws Failure with the status for it when the program is not there or cannot be started.
