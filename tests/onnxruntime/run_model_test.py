@@ -84,6 +84,9 @@ class Outputs(RunModel):
             os.makedirs(self.path(f"of{rank}"))
             os.link(self.path(f"sharded/rank{rank}.onnx"), self.path(f"of{rank}/rank{rank}.onnx"))
         self.assert_runs(self.run_model(model=self.path("of{rank}")))
+        os.rename(self.path("sharded"), self.path("split"))  # also a program
+        self.assert_runs(self.muster("run", "-n", 2, "split", "--input=x=x.npy",
+                                     cwd=self.directory))
 
     def test_every_type_that_files_can_hold(self):
         types = {TensorProto.BOOL: "bool", TensorProto.INT8: "int8", TensorProto.INT16: "int16",

@@ -76,7 +76,7 @@ CLI::Option& add_words(CLI::App& app,
     }
   };
   return *app.add_option_function<std::vector<std::string>>(name, parse, description)
-              ->type_name(CLI::detail::join(known, ","))
+              ->type_name("TEXT:{" + CLI::detail::join(known, ",") + "}")
               ->expected(1)
               ->take_all();
 }

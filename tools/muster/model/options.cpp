@@ -38,9 +38,11 @@ void require_file(const fs::path& path) {
 }  // namespace
 
 bool is_model(const std::string& argument) {
+  if (argument.ends_with(".onnx")) return true;
   std::error_code ignored;
-  return argument.ends_with(".onnx") ||
-         (fs::is_directory(for_rank(argument, 0), ignored) && !find_program(argument));
+  return fs::is_directory(for_rank(argument, 0), ignored) &&
+         (fs::exists(for_rank(argument + "/rank{rank}.onnx", 0), ignored) ||
+          !find_program(argument));
 }
 
 void add_model_options(CLI::App& app, ModelOptions& options) {

@@ -26,8 +26,8 @@ struct ModelOptions {
   int report_fd = -1;  // where rank 0 writes its report
 };
 
-// Is that what to run, rather than a program? An .onnx file is, and a directory, unless its name is
-// that of a program on PATH.
+// Is that what to run, rather than a program? An .onnx file is, and so is a directory, unless it
+// holds no rank0.onnx and its name is that of a program on PATH.
 bool is_model(const std::string& argument);
 
 // The model and its options as a command line's arguments. Throws CLI::ParseError.
