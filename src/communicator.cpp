@@ -333,10 +333,11 @@ class Communicator::Implementation {
   std::optional<Error> objection_of_any(const std::optional<Error>& own,
                                         Transport transport,
                                         world::Deadline deadline) {
-    constexpr std::byte none{0xff};
+    constexpr std::byte connected{0xff};  // else an ErrorCode
+    constexpr std::byte none_known{0xfe};
     std::vector<std::vector<std::byte>> answers;
     try {
-      answers = answers_to(own ? static_cast<std::byte>(own->code()) : none, deadline);
+      answers = answers_to(own ? static_cast<std::byte>(own->code()) : connected, deadline);
     } catch (const Error&) {
       if (own) throw Error(*own);
       throw;
@@ -344,9 +345,9 @@ class Communicator::Implementation {
     std::optional<Error> objection = own;
     for (int i = 0; i < group().size(); ++i) {
       const auto& answer = answers[static_cast<std::size_t>(i)];
-      if (i == position_ || (answer.size() == 1 && answer.front() == none)) continue;
-      const bool unsupported =
-          answer.size() == 1 && answer.front() == static_cast<std::byte>(ErrorCode::unsupported);
+      const std::byte theirs = answer.size() == 1 ? answer.front() : none_known;
+      if (i == position_ || theirs == connected) continue;
+      const bool unsupported = theirs == static_cast<std::byte>(ErrorCode::unsupported);
       if (objection && (unsupported || objection->code() != ErrorCode::unsupported)) continue;
       objection = Error(unsupported ? ErrorCode::unsupported : ErrorCode::peer_lost,
                         fmt::format("{}: rank {} cannot take part by {}, and says why",
