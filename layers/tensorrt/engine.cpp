@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <span>
+#include <string>
 
 namespace muster::tensorrt {
 
@@ -21,9 +22,20 @@ static_assert(static_cast<int>(nvinfer1::PluginFieldType::kINT32) == Field::int3
 static_assert(static_cast<int>(nvinfer1::PluginFieldType::kCHAR) == Field::text);
 static_assert(nvinfer1::Dims::MAX_DIMS == Shape::max_dimensions);
 
+// Python loads TensorRT's library without making its symbols global.
+void* symbol_of_tensorrt(const char* name) noexcept {
+  if (void* symbol = ::dlsym(RTLD_DEFAULT, name)) return symbol;
+  static const std::string soname = "libnvinfer.so." + std::to_string(NV_TENSORRT_MAJOR);
+  void* library = ::dlopen(soname.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+  if (library == nullptr) return nullptr;
+  void* symbol = ::dlsym(library, name);
+  ::dlclose(library);  // whoever has loaded it still has it
+  return symbol;
+}
+
 template <typename T>
 T* call(const char* function) noexcept {
-  void* symbol = ::dlsym(RTLD_DEFAULT, function);
+  void* symbol = symbol_of_tensorrt(function);
   return symbol == nullptr ? nullptr : reinterpret_cast<T* (*)() noexcept>(symbol)();
 }
 

@@ -18,8 +18,8 @@ inline constexpr const char* plugin_version = "1";
 inline constexpr const char* own_namespace = "muster";
 inline constexpr const char* old_namespace = "tensorrt_llm";
 
-// TensorRT's registry and logger: null where its library's symbols are not global in the process.
-// The layer's own library is not linked with it.
+// TensorRT's registry and logger: null where its library is not in the process. The layer's own
+// library is not linked with it.
 nvinfer1::IPluginRegistry* registry() noexcept;
 nvinfer1::ILogger* logger() noexcept;
 
