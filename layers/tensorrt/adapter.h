@@ -2,6 +2,7 @@
 #pragma once
 
 #include "arena_memory.h"
+#include "gatherer.h"
 #include "settings.h"
 
 #include <NvInfer.h>
@@ -17,6 +18,10 @@ nvinfer1::ITensor* add_layer(nvinfer1::INetworkDefinition& network,
 
 // Registers a creator in a namespace, once. False if TensorRT refuses.
 bool register_creator(nvinfer1::IPluginRegistry& registry, const char* plugin_namespace);
+
+// The gatherer that layers with one sharing_key() have in common while any of them holds it.
+// Throws Error.
+std::shared_ptr<Gatherer> shared_gatherer(const Settings& settings, Device device);
 
 std::unique_ptr<nvinfer1::IGpuAllocator> make_allocator(ArenaMemory memory);
 

@@ -1,14 +1,19 @@
 #include "engine.h"
 
+#include "adapter.h"
+#include "serialization.h"
+
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
+#include <fmt/format.h>
 #include <muster/error.h>
 #include <muster/plan.h>
+#include <muster/tensorrt_runtime.h>
+#include <muster/version.h>
 
 #include <array>
 #include <atomic>
 #include <span>
-#include <string>
 
 namespace muster::tensorrt {
 
@@ -90,6 +95,23 @@ Device current_device() {
   return Device::cuda(ordinal);
 }
 
+std::shared_ptr<Gatherer> attached_gatherer(const Settings& settings) {
+  const Device device = current_device();
+  if (settings.share_communicator) return shared_gatherer(settings, device);
+  return std::make_shared<Gatherer>(settings, device);
+}
+
+std::string sharing_key(const Settings& settings, Device device) {
+  std::string key = fmt::format("muster {} AllGather in {} on {}: ",
+                                MUSTER_VERSION,
+                                fmt::ptr(current_world().get()),
+                                device.to_string());
+  for (const std::byte byte : serialize(settings)) {
+    key += fmt::format("{:02x}", std::to_integer<int>(byte));
+  }
+  return key;
+}
+
 std::vector<Field> fields_of(const nvinfer1::PluginFieldCollection& fields) {
   std::vector<Field> result;
   for (const auto& field : std::span(fields.fields, static_cast<std::size_t>(fields.nbFields))) {
@@ -105,7 +127,8 @@ const nvinfer1::PluginFieldCollection& field_names() noexcept {
                                  PluginField("gather_dim", nullptr, int32, 1),
                                  PluginField("sizes", nullptr, int32, 1),
                                  PluginField("type_id", nullptr, int32, 1),
-                                 PluginField("timeout_ms", nullptr, int32, 1)};
+                                 PluginField("timeout_ms", nullptr, int32, 1),
+                                 PluginField("share_communicator", nullptr, int32, 1)};
   static const nvinfer1::PluginFieldCollection collection{static_cast<std::int32_t>(fields.size()),
                                                           fields.data()};
   return collection;

@@ -8,6 +8,7 @@
 #include <NvInferRuntime.h>
 
 #include <exception>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,14 @@ bool guarded(nvinfer1::IErrorRecorder* recorder, const Function& function) noexc
 Device current_device();
 
 std::vector<Field> fields_of(const nvinfer1::PluginFieldCollection& fields);
+
+// The gatherer of a layer that is attached to a context: its own, or the one that it shares. The
+// reference keeps it. Throws Error.
+std::shared_ptr<Gatherer> attached_gatherer(const Settings& settings);
+
+// Under which a gatherer is shared: by layers with all settings in common, in the calling thread's
+// world, on one device. Throws Error as current_world().
+std::string sharing_key(const Settings& settings, Device device);
 
 // The fields that the creators take, for TensorRT's tools.
 const nvinfer1::PluginFieldCollection& field_names() noexcept;

@@ -85,11 +85,19 @@ Communicator Gatherer::start() {
   return {*world_,
           settings_.group,
           {.timeout = settings_.timeout,
-           .tag = fmt::format("tensorrt/{}#{}", settings_.name, number_->value()),
+           .tag = fmt::format("tensorrt/{}#{}{}",
+                              settings_.name,
+                              number_->value(),
+                              settings_.share_communicator ? " shared" : ""),
            .device = device_}};
 }
 
 void Gatherer::meet() {
+  const std::lock_guard lock(mutex_);
+  wait_for_communicator();
+}
+
+void Gatherer::wait_for_communicator() {
   if (communicator_) return;
   named(settings_, [&] {
     if (failure_) std::rethrow_exception(failure_);
@@ -103,7 +111,8 @@ void Gatherer::meet() {
 }
 
 void Gatherer::run(const EngineTensor& section, const EngineTensor& output, Stream stream) {
-  meet();
+  const std::lock_guard lock(mutex_);
+  wait_for_communicator();
   named(settings_, [&] {
     try {
       gather(section, output, stream);
@@ -134,6 +143,7 @@ void Gatherer::gather(const EngineTensor& section, const EngineTensor& output, S
 }
 
 void Gatherer::check() {
+  const std::lock_guard lock(mutex_);
   if (communicator_) named(settings_, [&] { communicator_->check(); });
 }
 

@@ -11,6 +11,7 @@
 #include <exception>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -23,7 +24,7 @@ struct EngineTensor {
   Shape shape;
 };
 
-// One thread at a time, the one that runs the context.
+// Thread-safe. Execution contexts that share one run in the same order on all ranks.
 class Gatherer {
  public:
   // Starts to make the communicator with the other ranks, in the calling thread's world, and does
@@ -49,10 +50,12 @@ class Gatherer {
 
  private:
   Communicator start();
+  void wait_for_communicator();  // with mutex_ held, as gather()
   void gather(const EngineTensor& section, const EngineTensor& output, Stream stream);
 
-  Settings settings_;
-  Device device_;
+  const Settings settings_;
+  const Device device_;
+  std::mutex mutex_;
   std::shared_ptr<World> world_;
   std::optional<LayerNumber> number_;
   std::exception_ptr failure_;  // to start at all

@@ -51,7 +51,8 @@ Settings settings_of(const INetworkDefinition& network,
                     .gather_dim = gather_dim,
                     .sizes = options.sizes,
                     .type_id = std::nullopt,
-                    .timeout = options.timeout};
+                    .timeout = options.timeout,
+                    .share_communicator = options.share_communicator};
   if (options.wire_type) settings.type_id = type_id_of(*options.wire_type);
   check(settings);
   return settings;

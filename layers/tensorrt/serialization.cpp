@@ -12,7 +12,7 @@ namespace muster::tensorrt {
 namespace {
 
 constexpr std::array<char, 4> magic{'M', 'S', 'T', 'R'};
-constexpr std::uint32_t newest_version = 1;
+constexpr std::uint32_t newest_version = 2;
 constexpr TypeId any_type = -1;
 
 class Writer {
@@ -89,6 +89,7 @@ Settings read_own(Reader reader, std::size_t length) {
   settings.sizes = reader.get_list<std::int64_t>();
   const auto name = reader.get_list<char>();
   settings.name.assign(name.begin(), name.end());
+  if (version >= 2) settings.share_communicator = reader.get<std::uint8_t>() != 0;
   if (!reader.empty()) refuse("has bytes behind its end");
   return settings;
 }
@@ -118,6 +119,7 @@ std::vector<std::byte> serialize(const Settings& settings) {
   writer.put_list(settings.group.ranks());
   writer.put_list(settings.sizes);
   writer.put_list(settings.name);
+  writer.put(static_cast<std::uint8_t>(settings.share_communicator));
   return std::move(writer).finish();
 }
 

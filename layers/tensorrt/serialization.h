@@ -12,7 +12,7 @@ namespace muster::tensorrt {
 
 // Little-endian: magic, format's version and length of the whole (32 bits each), gather_dim,
 // type_id or -1 (32), timeout in ms (64), then the lists of ranks (32), sizes (64) and the name's
-// bytes, each behind its length (32).
+// bytes, each behind its length (32); from version 2 on, whether the communicator is shared (8).
 std::vector<std::byte> serialize(const Settings& settings);
 
 // Reads what this or an older version has written. For engines that were serialized with

@@ -43,6 +43,12 @@ int small_integer(const Field& field) {
   refuse(fmt::format("field '{}' is {}", field.name, value));
 }
 
+bool flag(const Field& field) {
+  const std::int64_t value = integer(field);
+  if (value == 0 || value == 1) return value == 1;
+  refuse(fmt::format("field '{}' is {}; it is 0 or 1", field.name, value));
+}
+
 Group ranks(const Field& field) {
   std::vector<int> ranks;
   for (const std::int64_t rank : integers(field)) {
@@ -63,10 +69,13 @@ void set(Settings& settings, const Field& field) {
     settings.type_id = small_integer(field);
   } else if (field.name == "timeout_ms") {
     settings.timeout = std::chrono::milliseconds(integer(field));
+  } else if (field.name == "share_communicator") {
+    settings.share_communicator = flag(field);
   } else {
-    refuse(fmt::format(
-        "there is no field '{}'; there are group, gather_dim, sizes, type_id, timeout_ms",
-        field.name));
+    refuse(
+        fmt::format("there is no field '{}'; there are group, gather_dim, sizes, type_id, "
+                    "timeout_ms, share_communicator",
+                    field.name));
   }
 }
 

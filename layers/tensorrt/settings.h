@@ -35,6 +35,7 @@ struct Settings {
   std::vector<std::int64_t> sizes;  // of the sections along gather_dim in group order, or none
   std::optional<TypeId> type_id;    // the only element type that the layer takes, or any
   std::chrono::milliseconds timeout = World::default_timeout;
+  bool share_communicator = false;  // with the layer in other execution contexts
 
   friend bool operator==(const Settings&, const Settings&) = default;
 };

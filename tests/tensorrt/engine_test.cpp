@@ -307,6 +307,27 @@ TEST_P(TensorRTEngineOfRanks, HasLayersOfItsOwnInEachContext) {
   });
 }
 
+// Rank 0 runs two contexts in turn where the others run one: they meet only if the two are one to
+// their peers.
+TEST_P(TensorRTEngineOfRanks, SharesACommunicatorBetweenContextsIfItIsToldTo) {
+  Gather gather{.ranks = GetParam()};
+  gather.options.share_communicator = true;
+  const Shape shape{3, 5};
+  const auto engine = engine_of(gather, shape);
+  as_ranks(GetParam(), [&](World& world) {
+    std::optional<EngineRun> first(std::in_place, world, gather, engine, shape);
+    std::optional<EngineRun> second;
+    if (world.rank() == 0) second.emplace(*first, std::nullopt, shape);
+    for (int round = 0; round < 4; ++round) {
+      (second && round % 2 == 1 ? *second : *first).run(round);
+      meet(world);
+    }
+    if (second) first.reset();  // the other still has the communicator
+    (second ? *second : *first).run(4);
+    meet(world);
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(, TensorRTEngineOfRanks, ::testing::Values(2, 4));
 
 // For processes: the engine comes from the one that started them, through a file.

@@ -158,6 +158,16 @@ TEST(TensorRTGatherer, WaitsForAPeerOnlyUntilItsTimeout) {
   });
 }
 
+TEST(TensorRTGatherer, DoesNotMeetOneThatContextsShareIfItIsOfOneContext) {
+  as_ranks(2, [](World& world) {
+    Settings settings = settings_of("layer", Group::range(2));
+    settings.timeout = std::chrono::milliseconds(200);
+    settings.share_communicator = world.rank() == 0;
+    Gatherer gatherer(settings, Device::cpu());
+    require_text(thrown_by([&] { gatherer.meet(); }), {"AllGather layer 'layer'"});
+  });
+}
+
 TEST(TensorRTGatherer, ReportsAFailureThatNobodyHasAskedForYet) {
   as_ranks(2, [](World& world) {
     auto gatherer =

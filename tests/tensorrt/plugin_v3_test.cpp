@@ -10,7 +10,7 @@
 
 #include <array>
 #include <memory>
-#include <mutex>
+#include <numeric>
 
 extern "C" nvinfer1::IPluginCreatorInterface* const* getCreators(std::int32_t& count);
 
@@ -72,14 +72,15 @@ nvinfer1::IPluginCreatorV3One& creator(const std::string& plugin_namespace = "mu
   throw std::logic_error("no creator in " + plugin_namespace);
 }
 
-Plugin created(const std::vector<std::int32_t>& group, std::int32_t gather_dim) {
+Plugin created(const std::vector<std::int32_t>& group,
+               std::int32_t gather_dim,
+               std::int32_t share_communicator = 0) {
+  constexpr auto int32 = nvinfer1::PluginFieldType::kINT32;
   const std::array fields{
-      nvinfer1::PluginField("group",
-                            group.data(),
-                            nvinfer1::PluginFieldType::kINT32,
-                            static_cast<std::int32_t>(group.size())),
-      nvinfer1::PluginField("gather_dim", &gather_dim, nvinfer1::PluginFieldType::kINT32, 1)};
-  const nvinfer1::PluginFieldCollection collection{2, fields.data()};
+      nvinfer1::PluginField("group", group.data(), int32, static_cast<std::int32_t>(group.size())),
+      nvinfer1::PluginField("gather_dim", &gather_dim, int32, 1),
+      nvinfer1::PluginField("share_communicator", &share_communicator, int32, 1)};
+  const nvinfer1::PluginFieldCollection collection{3, fields.data()};
   return Plugin(creator().createPlugin("logits", &collection, TensorRTPhase::kBUILD));
 }
 
@@ -116,7 +117,7 @@ TEST(TensorRTPluginV3, IsMadeInBothNamespaces) {
   for (const char* plugin_namespace : {"muster", "tensorrt_llm"}) {
     EXPECT_STREQ(creator(plugin_namespace).getPluginName(), "AllGather");
     EXPECT_STREQ(creator(plugin_namespace).getPluginVersion(), "1");
-    EXPECT_EQ(creator(plugin_namespace).getFieldNames()->nbFields, 5);
+    EXPECT_EQ(creator(plugin_namespace).getFieldNames()->nbFields, 6);
   }
 }
 
@@ -215,51 +216,92 @@ TEST(TensorRTPluginV3, GivesTheRecorderTheReasonWhyItDoesNotRun) {
   });
 }
 
+// Section and output on a GPU, for contexts of one rank.
+class GpuRun {
+ public:
+  explicit GpuRun(World& world)
+      : world_(world),
+        x_(world.allocate(15 * sizeof(float), Device::cuda(0))),
+        y_(world.allocate(x_.size() * static_cast<std::size_t>(world.size()), Device::cuda(0))) {}
+
+  // Everything is prepared before ranks that share a GPU meet, and run.
+  void run(const Plugin& attached, const Recorder& recorder) {
+    const auto section = described({3, 5}), whole = described({3, 5 * world_.size()});
+    require(runtime(attached).onShapeChange(&section, 1, &whole, 1) == 0, recorder.text());
+    std::vector<float> mine(15), seen(mine.size() * static_cast<std::size_t>(world_.size()));
+    for (std::size_t i = 0; i < mine.size(); ++i) {
+      mine[i] = static_cast<float>(100 * world_.rank() + static_cast<int>(i));
+    }
+    require_cuda(
+        cudaMemcpyAsync(x_.data(), mine.data(), x_.size(), cudaMemcpyHostToDevice, stream_.get()));
+    require_cuda(cudaMemsetAsync(y_.data(), 0xee, y_.size(), stream_.get()));
+    stream_.wait();
+    meet();
+    const std::array<const void*, 1> inputs{x_.data()};
+    const std::array<void*, 1> outputs{y_.data()};
+    require(runtime(attached).enqueue(
+                &section, &whole, inputs.data(), outputs.data(), nullptr, stream_.get()) == 0,
+            recorder.text());
+    require_cuda(
+        cudaMemcpyAsync(seen.data(), y_.data(), y_.size(), cudaMemcpyDeviceToHost, stream_.get()));
+    stream_.wait();
+    tensorrt::check();
+    for (std::size_t i = 0; i < seen.size(); ++i) {
+      const auto row = i / (5 * static_cast<std::size_t>(world_.size()));
+      const auto column = i % (5 * static_cast<std::size_t>(world_.size()));
+      require(seen[i] == static_cast<float>(100 * (column / 5) + 5 * row + column % 5),
+              "the output is wrong");
+    }
+    meet();
+  }
+
+ private:
+  void meet() { world_.exchange(Group::range(world_.size()), {}); }
+
+  World& world_;
+  OwnStream stream_;
+  const Buffer x_, y_;
+};
+
+std::vector<std::int32_t> all_of(int ranks) {
+  std::vector<std::int32_t> group(static_cast<std::size_t>(ranks));
+  std::iota(group.begin(), group.end(), 0);
+  return group;
+}
+
 TEST(TensorRTPluginV3, GathersOnAGpuFromItsContextsOnThatAreAttachedAndDetached) {
   if (!have_gpu()) GTEST_SKIP() << "no GPU here";
   for (const int ranks : {2, 4}) {
     as_ranks(ranks, [&](World& world) {
-      std::vector<std::int32_t> group(static_cast<std::size_t>(ranks));
-      for (int r = 0; r < ranks; ++r) group[static_cast<std::size_t>(r)] = r;
-      const Plugin plugin = deserialized(created(group, -1));
+      const Plugin plugin = deserialized(created(all_of(ranks), -1));
       Recorder recorder;
       ContextResources resources(recorder);
+      GpuRun gpu(world);
       for (int context = 0; context < 3; ++context) {
         const Plugin attached(runtime(plugin).attachToContext(&resources));
         require(attached != nullptr, recorder.text());
-        const auto section = described({3, 5}), whole = described({3, 5 * ranks});
-        require(runtime(attached).onShapeChange(&section, 1, &whole, 1) == 0, recorder.text());
-        const OwnStream stream;
-        const Buffer x = world.allocate(15 * sizeof(float), Device::cuda(0));
-        const Buffer y =
-            world.allocate(x.size() * static_cast<std::size_t>(ranks), Device::cuda(0));
-        std::vector<float> mine(15), seen(mine.size() * static_cast<std::size_t>(ranks));
-        for (std::size_t i = 0; i < mine.size(); ++i) {
-          mine[i] = static_cast<float>(100 * world.rank() + static_cast<int>(i));
-        }
-        require_cuda(
-            cudaMemcpyAsync(x.data(), mine.data(), x.size(), cudaMemcpyHostToDevice, stream.get()));
-        stream.wait();
-        world.exchange(Group::range(ranks), {});  // prepare everything, meet, then run
-        const std::array<const void*, 1> inputs{x.data()};
-        const std::array<void*, 1> outputs{y.data()};
-        require(runtime(attached).enqueue(
-                    &section, &whole, inputs.data(), outputs.data(), nullptr, stream.get()) == 0,
-                recorder.text());
-        require_cuda(
-            cudaMemcpyAsync(seen.data(), y.data(), y.size(), cudaMemcpyDeviceToHost, stream.get()));
-        stream.wait();
-        tensorrt::check();
-        for (std::size_t i = 0; i < seen.size(); ++i) {
-          const auto row = i / (5 * static_cast<std::size_t>(ranks));
-          const auto column = i % (5 * static_cast<std::size_t>(ranks));
-          require(seen[i] == static_cast<float>(100 * (column / 5) + 5 * row + column % 5),
-                  "the output is wrong");
-        }
-        world.exchange(Group::range(ranks), {});
+        gpu.run(attached, recorder);
       }
     });
   }
+}
+
+// Rank 0 runs two contexts in turn where the other runs one: they meet only if the two are one to
+// their peer.
+TEST(TensorRTPluginV3, SharesACommunicatorThroughTheRegistryIfItIsToldTo) {
+  if (!have_gpu()) GTEST_SKIP() << "no GPU here";
+  as_ranks(2, [](World& world) {
+    const Plugin plugin = deserialized(created(all_of(2), -1, 1));
+    Recorder recorder;
+    ContextResources resources(recorder);
+    GpuRun gpu(world);
+    const Plugin first(runtime(plugin).attachToContext(&resources));
+    require(first != nullptr, recorder.text());
+    const Plugin second(world.rank() == 0 ? runtime(plugin).attachToContext(&resources) : nullptr);
+    for (int round = 0; round < 4; ++round) {
+      gpu.run(second && round % 2 == 1 ? second : first, recorder);
+    }
+  });
 }
 
 }  // namespace

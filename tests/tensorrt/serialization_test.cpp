@@ -22,6 +22,7 @@ Settings example() {
   settings.sizes = {3, 5};
   settings.type_id = 1;
   settings.timeout = std::chrono::milliseconds(1500);
+  settings.share_communicator = true;
   return settings;
 }
 
@@ -32,12 +33,20 @@ std::vector<std::byte> words(const std::vector<std::int32_t>& values) {
 }
 
 // Engines that hold these bytes exist: they must stay readable.
-std::vector<std::byte> version_1() {
-  auto bytes = words({0x5254534d, 1, 72, -1, 1, 1500, 0, 2, 2, 0, 2, 3, 0, 5, 0, 6});
-  for (const char letter : std::string("logits")) bytes.push_back(static_cast<std::byte>(letter));
+std::vector<std::byte> version(std::int32_t number, const std::string& end) {
+  auto bytes = words({0x5254534d, number, 0, -1, 1, 1500, 0, 2, 2, 0, 2, 3, 0, 5, 0, 6});
+  for (const char letter : "logits" + end) bytes.push_back(static_cast<std::byte>(letter));
   const auto length = static_cast<std::uint32_t>(bytes.size());
   std::memcpy(bytes.data() + 8, &length, sizeof(length));
   return bytes;
+}
+
+std::vector<std::byte> version_1() {
+  return version(1, "");
+}
+
+std::vector<std::byte> version_2() {
+  return version(2, "\1");
 }
 
 TEST(TensorRTSerialization, BringsBackWhatWasWritten) {
@@ -47,9 +56,15 @@ TEST(TensorRTSerialization, BringsBackWhatWasWritten) {
   EXPECT_EQ(deserialize(serialize(plain), ""), plain);
 }
 
-TEST(TensorRTSerialization, ReadsAndWritesVersion1) {
-  EXPECT_EQ(deserialize(version_1(), "other"), example());
-  EXPECT_EQ(serialize(example()), version_1());
+TEST(TensorRTSerialization, ReadsAndWritesVersion2) {
+  EXPECT_EQ(deserialize(version_2(), "other"), example());
+  EXPECT_EQ(serialize(example()), version_2());
+}
+
+TEST(TensorRTSerialization, ReadsVersion1WhichSharesNoCommunicator) {
+  Settings expected = example();
+  expected.share_communicator = false;
+  EXPECT_EQ(deserialize(version_1(), "other"), expected);
 }
 
 TEST(TensorRTSerialization, ReadsWhatTensorRTLLMHasWritten) {
@@ -61,13 +76,12 @@ TEST(TensorRTSerialization, ReadsWhatTensorRTLLMHasWritten) {
 }
 
 TEST(TensorRTSerialization, RefusesANewerVersion) {
-  auto bytes = version_1();
-  bytes[4] = std::byte{2};
-  EXPECT_THAT(thrown_by([&] { deserialize(bytes, ""); }).what(), HasSubstr("version 2"));
+  const auto bytes = version(3, "\1");
+  EXPECT_THAT(thrown_by([&] { deserialize(bytes, ""); }).what(), HasSubstr("version 3"));
 }
 
 TEST(TensorRTSerialization, RefusesAnyOtherLength) {
-  const auto bytes = version_1();
+  const auto bytes = version_2();
   for (std::size_t length = 0; length < bytes.size(); ++length) {
     EXPECT_EQ(thrown_by([&] { deserialize(std::span(bytes).first(length), ""); }).code(),
               ErrorCode::invalid_argument)
@@ -80,7 +94,7 @@ TEST(TensorRTSerialization, RefusesAnyOtherLength) {
 
 TEST(TensorRTSerialization, ReadsGarbageAsSettingsThatHoldOrNotAtAll) {
   std::mt19937 random(7);
-  const auto sound = version_1();
+  const auto sound = version_2();
   for (int round = 0; round < 20000; ++round) {
     auto bytes = sound;
     for (int change = 0; change < 3; ++change) {

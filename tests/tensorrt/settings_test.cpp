@@ -31,20 +31,22 @@ std::string refusal(std::vector<Field> fields, bool with_group = true) {
 }
 
 TEST(TensorRTSettings, AreTheFields) {
-  const std::vector<std::int32_t> dim{-1}, half{1};
+  const std::vector<std::int32_t> dim{-1}, half{1}, yes{1};
   const std::vector<std::int64_t> sizes{3, 0, 5}, timeout{1500};
   const Settings settings = parse_settings("logits",
                                            std::vector{int32s("group", ranks),
                                                        int32s("gather_dim", dim),
                                                        int64s("sizes", sizes),
                                                        int32s("type_id", half),
-                                                       int64s("timeout_ms", timeout)});
+                                                       int64s("timeout_ms", timeout),
+                                                       int32s("share_communicator", yes)});
   EXPECT_EQ(settings.name, "logits");
   EXPECT_EQ(settings.group, (Group{2, 0, 1}));
   EXPECT_EQ(settings.gather_dim, -1);
   EXPECT_EQ(settings.sizes, sizes);
   EXPECT_EQ(settings.type_id, 1);
   EXPECT_EQ(settings.timeout.count(), 1500);
+  EXPECT_TRUE(settings.share_communicator);
 }
 
 TEST(TensorRTSettings, NeedOnlyTheGroup) {
@@ -53,6 +55,7 @@ TEST(TensorRTSettings, NeedOnlyTheGroup) {
   EXPECT_TRUE(settings.sizes.empty());
   EXPECT_EQ(settings.type_id, std::nullopt);
   EXPECT_EQ(settings.timeout, World::default_timeout);
+  EXPECT_FALSE(settings.share_communicator);
   EXPECT_THAT(refusal({}, false), HasSubstr("'group' is missing"));
 }
 
@@ -71,6 +74,7 @@ TEST(TensorRTSettings, SayWhichFieldIsWrongAndWhy) {
   EXPECT_THAT(refusal({int32s("sizes", minus)}), HasSubstr("a section of -2"));
   EXPECT_THAT(refusal({int32s("type_id", foreign)}), HasSubstr("'type_id' is 99"));
   EXPECT_THAT(refusal({int32s("timeout_ms", negative)}), HasSubstr("'timeout_ms' is -1"));
+  EXPECT_THAT(refusal({int32s("share_communicator", six)}), HasSubstr("it is 0 or 1"));
   EXPECT_THAT(refusal({int32s("gather_dims", six)}), HasSubstr("no field 'gather_dims'"));
 }
 

@@ -68,7 +68,7 @@ void PluginV2::serialize(void* buffer) const noexcept {
 }
 
 void PluginV2::attach() {
-  if (!gatherer_) gatherer_ = std::make_unique<Gatherer>(settings_, current_device());
+  if (!gatherer_) gatherer_ = attached_gatherer(settings_);
 }
 
 void PluginV2::attachToContext(cudnnContext*, cublasContext*, nvinfer1::IGpuAllocator*) noexcept {

@@ -74,7 +74,7 @@ class PluginV2 final : public nvinfer1::IPluginV2DynamicExt {
   bool is_initialized_ = false;
   std::string namespace_;
   StandIn stand_in_;                    // of an instance that never communicates
-  std::unique_ptr<Gatherer> gatherer_;  // with origin engine, in a context
+  std::shared_ptr<Gatherer> gatherer_;  // with origin engine, in a context
 };
 
 }  // namespace muster::tensorrt

@@ -110,9 +110,8 @@ PluginV3* PluginV3::attachToContext(nvinfer1::IPluginResourceContext* context) n
   if (!attached) return nullptr;
   attached->recorder_ = context->getErrorRecorder();
   if (phase_ == nvinfer1::TensorRTPhase::kBUILD) return attached.release();
-  const bool done = guarded(attached->recorder_, [&] {
-    attached->gatherer_ = std::make_unique<Gatherer>(settings_, current_device());
-  });
+  const bool done =
+      guarded(attached->recorder_, [&] { attached->gatherer_ = attached_gatherer(settings_); });
   return done ? attached.release() : nullptr;
 }
 

@@ -74,7 +74,7 @@ class PluginV3 final : public nvinfer1::IPluginV3,
   std::string namespace_;
   nvinfer1::IErrorRecorder* recorder_ = nullptr;  // the context's
   StandIn stand_in_;                              // of an instance that never communicates
-  std::unique_ptr<Gatherer> gatherer_;            // of the runtime phase, in a context
+  std::shared_ptr<Gatherer> gatherer_;            // of the runtime phase, in a context
   std::vector<std::byte> serialized_;             // what field_ points to
   nvinfer1::PluginField field_;
   nvinfer1::PluginFieldCollection fields_{};

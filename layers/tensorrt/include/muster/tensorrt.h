@@ -35,6 +35,13 @@ struct AllGatherOptions {
   std::optional<DataType> wire_type{};
   /// How long a gather, and the making of its communicator, may wait for the other ranks.
   std::chrono::milliseconds timeout = World::default_timeout;
+  /// Execution contexts that are alive at the same time have one communicator in common for this
+  /// layer, rather than one each: for contexts that all ranks run one after another, in the same
+  /// order (of one engine or several, if the layer is the same in all). Saves control memory, and
+  /// the making. Contexts that run at once, or in an order that may differ between ranks, must not
+  /// share: they would exchange each other's bytes. After a failure, all that share must go before
+  /// a new one can come.
+  bool share_communicator = false;
 };
 
 /// Adds an AllGather of `tensor` to the end of `network`: each rank of `group` contributes its
