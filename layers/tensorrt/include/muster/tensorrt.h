@@ -82,7 +82,7 @@ extern "C" {
 /// Registers the layer's creators: AllGather, version 1, namespace `muster`. For programs that link
 /// the library or load it by path. `logger` is an nvinfer1::ILogger*, or null. `plugin_namespace`
 /// is another namespace to register in, or null. Returns false when TensorRT's registry refuses, or
-/// when its library's symbols are not global in the process. Safe to repeat.
+/// when its library is not in the process. Safe to repeat.
 MUSTER_EXPORT bool initLibMusterPlugins(void* logger, const char* plugin_namespace) noexcept;
 
 /// As initLibMusterPlugins(), in namespace `tensorrt_llm` unless another is given: for programs
