@@ -345,10 +345,15 @@ class NcclChannel : public Channel, private world::Listener {
       if (launched_) require(cudaStreamWaitEvent(stream, last_, 0), "ordering two streams");
       maybe_new_ = true;
     }
-    enqueue(stream);
-    require(cudaEventRecord(last_, stream), "recording an event");
     launched_ = true;
     last_stream_ = number;
+    try {
+      enqueue(stream);
+    } catch (const Error&) {
+      cudaEventRecord(last_, stream);  // some of it may be there
+      throw;
+    }
+    require(cudaEventRecord(last_, stream), "recording an event");
   }
 
   void enqueue(cudaStream_t callers) {
@@ -404,10 +409,19 @@ class NcclChannel : public Channel, private world::Listener {
     settle();
   }
 
+  // Is there a gather that its stream has yet to come to? While there is, NCCL is not to be told to
+  // abort: it would not wait for it, and the kernel would find the communicator's memory in other
+  // use (seen with 2.31). Nor does anybody wait for that kernel: what peers had under way has
+  // ended.
+  bool is_held_up() const noexcept {
+    const cuda::RelaxedCapture relaxed;  // another thread may be capturing
+    return launched_ && begun() == ended() && cudaEventQuery(last_) == cudaErrorNotReady;
+  }
+
   // Ends what runs on the device, says so, and keeps what a peer that has not said so could still
   // write out of use: NCCL has peers write straight into the buffers of captured gathers.
   void settle() noexcept {
-    if (settled_) return;
+    if (settled_ || is_held_up()) return;  // the watchdog comes again
     communicator_->abort();
     if (!drain(longest_draining)) return;
     machinery_->failures.end();
@@ -438,6 +452,7 @@ class NcclChannel : public Channel, private world::Listener {
              !machinery_->failures.failed() && world::Clock::now() < deadline) {
         std::this_thread::sleep_for(std::chrono::microseconds(50));
       }
+      while (is_held_up()) std::this_thread::sleep_for(std::chrono::microseconds(50));
       show_progress();
       machinery_->failures.end();
       // Not to take away what peers' kernels, which end within microseconds, look at.
