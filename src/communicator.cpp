@@ -275,8 +275,7 @@ class Communicator::Implementation {
       meeting.confirm();
       // All members find a mismatch, once they know each other: until then nobody goes.
       if (failure && failure->code() == ErrorCode::mismatch) throw Error(*failure);
-      const auto objection =
-          votes(transport) ? objection_of_any(failure, transport, deadline) : failure;
+      const auto objection = votes(transport) ? objection_of_any(failure, transport) : failure;
       if (!objection) return true;
       if (last || objection->code() != ErrorCode::unsupported) throw Error(*objection);
     } catch (...) {
@@ -330,14 +329,12 @@ class Communicator::Implementation {
   // Members tell each other whether they are connected. Returns why one of them is not: this member
   // for its own reason, the others for another's. An error that is not unsupported comes first, and
   // so all members decide alike whether to try another transport.
-  std::optional<Error> objection_of_any(const std::optional<Error>& own,
-                                        Transport transport,
-                                        world::Deadline deadline) {
+  std::optional<Error> objection_of_any(const std::optional<Error>& own, Transport transport) {
     constexpr std::byte connected{0xff};  // else an ErrorCode
     constexpr std::byte none_known{0xfe};
     std::vector<std::vector<std::byte>> answers;
     try {
-      answers = answers_to(own ? static_cast<std::byte>(own->code()) : connected, deadline);
+      answers = answers_to(own ? static_cast<std::byte>(own->code()) : connected);
     } catch (const Error&) {
       if (own) throw Error(*own);
       throw;
@@ -359,8 +356,13 @@ class Communicator::Implementation {
     return objection;
   }
 
-  std::vector<std::vector<std::byte>> answers_to(std::byte mine, world::Deadline deadline) {
-    world::Meeting meeting(*state_, claim_.subject(), std::span(&mine, 1), deadline, operation_);
+  // Connecting may have taken longer than what was left of the time to meet: it has its own.
+  std::vector<std::vector<std::byte>> answers_to(std::byte mine) {
+    world::Meeting meeting(*state_,
+                           claim_.subject(),
+                           std::span(&mine, 1),
+                           world::deadline_after(options_.timeout),
+                           operation_);
     world::Holds none_written(*state_);
     auto answers = meeting.gather(none_written);
     meeting.confirm();
