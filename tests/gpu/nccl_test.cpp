@@ -100,9 +100,12 @@ TEST_P(Nccl, ReplaysCapturedGathersOfUnequalSectionsBetweenPlainCalls) {
   });
 }
 
-// NCCL's first communicator in a process takes longer than the others that tests wait for.
+// Short, but long enough for NCCL to make a communicator, if not the first one of the process.
+constexpr auto short_timeout = 2s;
+
 void warm_up(World& world) {
-  const Communicator first(world, Group::range(world.size()), by_nccl("first"));
+  { const Communicator first(world, Group::range(world.size()), by_nccl("first")); }
+  meet(world);  // the last rank to go takes everyone's memory down
 }
 
 // Gathers once, and once more while rank 0's stream is held up for longer than the timeout.
@@ -114,7 +117,7 @@ void hold_up_a_gather(World& world,
   gathering.enqueue(communicator);
   gathering.expect(1);
   meet(world);
-  static std::chrono::milliseconds long_enough = 1500ms;
+  static std::chrono::milliseconds long_enough = 2 * short_timeout;
   if (world.rank() == 0) hold_up(stream, long_enough);
   gathering.enqueue(communicator);
 }
@@ -135,7 +138,8 @@ TEST_P(Nccl, EndsAKernelThatWaitsForAMemberWhoseStreamIsHeldUp) {
     const OwnStream stream;
     Gathering gathering(world, stream, 4096);
     {
-      Communicator communicator(world, Group::range(world.size()), by_nccl("held up", 400ms));
+      Communicator communicator(
+          world, Group::range(world.size()), by_nccl("held up", short_timeout));
       hold_up_a_gather(world, stream, gathering, communicator);
       stream.wait();
       if (world.rank() != 0) {
@@ -157,7 +161,8 @@ TEST_P(Nccl, IsDestroyedWithoutHarmWhileItsStreamIsHeldUp) {
     const OwnStream stream;
     Gathering gathering(world, stream, 4096);
     {
-      Communicator communicator(world, Group::range(world.size()), by_nccl("held up", 400ms));
+      Communicator communicator(
+          world, Group::range(world.size()), by_nccl("held up", short_timeout));
       hold_up_a_gather(world, stream, gathering, communicator);
     }
     stream.wait();
@@ -172,7 +177,8 @@ TEST_P(Nccl, TellsByCheckThatAMemberDidNotReplayAGraph) {
     warm_up(world);
     const OwnStream stream;
     Gathering gathering(world, stream, 4096);
-    Communicator communicator(world, Group::range(world.size()), by_nccl("replayed", 400ms));
+    Communicator communicator(
+        world, Group::range(world.size()), by_nccl("replayed", short_timeout));
     const CapturedGraph graph(stream, [&] { gathering.enqueue(communicator); });
     gathering.fill(1);
     stream.wait();
