@@ -9,6 +9,7 @@ import unittest
 
 from command_line import CommandLineTest, is_alive
 
+FOREIGN_THREAD = os.environ.get("FOREIGN_THREAD")
 RANK = "import os, sys, time; rank = int(os.environ['MUSTER_RANK']); "
 
 
@@ -168,6 +169,13 @@ class Signals(CommandLineTest):
                 self.assertEqual(sorted(stdout.splitlines()), [f"[{r}] {number}" for r in range(2)])
                 self.assertEqual(process.returncode, 0)
                 self.assertEqual(self.directories_left(), [])
+
+    @unittest.skipUnless(FOREIGN_THREAD, "a sanitizer's runtime has to be loaded first")
+    def test_a_thread_that_is_not_the_launchers_takes_none_of_them(self):
+        self.environment["LD_PRELOAD"] = FOREIGN_THREAD
+        for _ in range(20):
+            self.assertEqual(self.muster("run", "-n", 2, "true").returncode, 0)
+        self.test_they_are_forwarded_to_all_ranks()
 
     def test_one_that_was_ignored_at_the_start_stays_so(self):
         process = self.start("run", "-n", 2, *shell("echo ready; sleep 1; echo done"),

@@ -66,10 +66,9 @@ RankProcess::RankProcess(const Program& program,
   const FileDescriptor read_end(ends[0]);
   FileDescriptor write_end(ends[1]);
   const pid_t launcher = ::getpid();
-  const pid_t child = ::fork();
+  const pid_t child = signals.fork();
   if (child < 0) throw Failure(fmt::format("cannot start a process: {}", strerror(errno)));
   if (child == 0) {
-    signals.restore_in_child();
     const int error = execute(program, streams, launcher);
     ::_exit(::write(write_end.get(), &error, sizeof(error)) < 0 ? exit_failed : exit_not_found);
   }

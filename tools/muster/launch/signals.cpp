@@ -2,43 +2,83 @@
 
 #include "exit_status.h"
 
-#include <sys/signalfd.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
 
 namespace muster::tool {
+namespace {
 
-Signals::Signals() {
-  sigset_t taken;
-  sigemptyset(&taken);
-  sigaddset(&taken, SIGCHLD);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2}) {
-    struct sigaction current {};
-    if (::sigaction(number, nullptr, &current) == 0 && current.sa_handler != SIG_IGN) {
-      sigaddset(&taken, number);
-    }
-  }
+constinit std::atomic<int> arriving = -1;
+
+extern "C" void keep(int number) {
+  const int error = errno;
+  const auto byte = static_cast<unsigned char>(number);
+  // Where there is no room, more wait than anybody sends.
+  [[maybe_unused]] const auto written = ::write(arriving, &byte, 1);
+  errno = error;
+}
+
+void act_by_default(int number) {
   struct sigaction action {};
   action.sa_handler = SIG_DFL;
-  ::sigaction(SIGCHLD, &action, nullptr);  // ignoring it would reap the ranks unseen
+  ::sigaction(number, &action, nullptr);
+}
+
+}  // namespace
+
+Signals::Signals() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) throw Failure("cannot make a pipe");
+  waiting_ = FileDescriptor(ends[0]);
+  arriving_ = FileDescriptor(ends[1]);
+  arriving = arriving_.get();
+
+  struct sigaction action {};
   action.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &action, &pipe_before_);
-  ::sigprocmask(SIG_BLOCK, &taken, &before_);
-  descriptor_ = FileDescriptor(::signalfd(-1, &taken, SFD_NONBLOCK | SFD_CLOEXEC));
-  if (!descriptor_) throw Failure("cannot make a signalfd");
+  action.sa_handler = keep;
+  action.sa_flags = SA_RESTART;
+  sigfillset(&action.sa_mask);
+  for (const int number :
+       {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2}) {
+    struct sigaction before {};
+    ::sigaction(number, nullptr, &before);
+    // To ignore SIGCHLD would reap the ranks unseen.
+    if (before.sa_handler == SIG_IGN && number != SIGCHLD) continue;
+    ::sigaction(number, &action, nullptr);
+    before_.emplace_back(number, before);
+  }
 }
 
 Signals::~Signals() {
-  restore_in_child();
-}
-
-void Signals::restore_in_child() const {
+  for (const auto& [number, before] : before_) ::sigaction(number, &before, nullptr);
   ::sigaction(SIGPIPE, &pipe_before_, nullptr);
-  ::sigprocmask(SIG_SETMASK, &before_, nullptr);
 }
 
 std::optional<int> Signals::next() const {
-  signalfd_siginfo signal{};
-  if (::read(fd(), &signal, sizeof(signal)) != sizeof(signal)) return std::nullopt;
-  return static_cast<int>(signal.ssi_signo);
+  unsigned char number = 0;
+  if (::read(fd(), &number, 1) != 1) return std::nullopt;
+  return number;
+}
+
+// A signal to the child must not wait in the descriptor, which is this process's too.
+pid_t Signals::fork() const {
+  sigset_t all, mask;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &mask);
+  const pid_t child = ::fork();
+  const int error = errno;
+  if (child == 0) {
+    for (const auto& [number, before] : before_) act_by_default(number);
+    ::sigaction(SIGPIPE, &pipe_before_, nullptr);
+  }
+  ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+  errno = error;
+  return child;
 }
 
 }  // namespace muster::tool

@@ -6,29 +6,10 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
-#include <csignal>
-
 namespace muster::tool {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// CUDA starts threads. With all signals blocked, as they then are in these, none takes a signal
-// that the launcher waits for: that a rank has ended, or that the job shall.
-class AllSignalsBlocked {
- public:
-  AllSignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~AllSignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
-  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
-
- private:
-  sigset_t before_{};
-};
 
 // 0 where there is no driver.
 int driver_version() {
@@ -88,7 +69,6 @@ Json reachability(int count) {
 }  // namespace
 
 std::optional<std::string> gpu_trouble() {
-  const AllSignalsBlocked in_cudas_threads;
   if (driver_version() == 0) return "there is no CUDA driver here";
   int count = 0;
   const cudaError_t trouble = cudaGetDeviceCount(&count);
