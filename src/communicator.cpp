@@ -255,23 +255,37 @@ class Communicator::Implementation {
     for (const Transport candidate : candidates) {
       channel_.reset();
       holds_.release();
-      channel_ = transport::open_channel(candidate, state_, group(), options_);
-      if (meet(deadline, candidate, candidate == candidates.back())) return;
+      const auto failure = open_channel(candidate);
+      if (meet(deadline, candidate, candidate == candidates.back(), failure)) return;
     }
   }
 
+  // Returns why this member has no channel, if so: the others wait to hear of it.
+  std::optional<Error> open_channel(Transport transport) {
+    try {
+      channel_ = transport::open_channel(transport, state_, group(), options_);
+    } catch (const Error& error) {
+      return error;
+    }
+    return std::nullopt;
+  }
+
   // Finds the other members, each of which brings its kind of device, its choice of transport and
-  // its channel's introduction. Returns whether the channel connects them all; for the last channel
-  // that there is throws unsupported if not.
-  bool meet(world::Deadline deadline, Transport transport, bool last) {
+  // its channel's introduction, or nothing in its place when it has no channel. Returns whether the
+  // channel connects them all; for the last channel that there is throws unsupported if not.
+  bool meet(world::Deadline deadline,
+            Transport transport,
+            bool last,
+            std::optional<Error> failure) {
     std::vector<std::byte> body{static_cast<std::byte>(options_.device.kind()),
                                 static_cast<std::byte>(options_.transport)};
     const std::vector<std::byte> choices = body;
-    const auto introduction = channel_->introduction();
+    const auto introduction = channel_ ? channel_->introduction() : std::vector<std::byte>();
     body.insert(body.end(), introduction.begin(), introduction.end());
     world::Meeting meeting(*state_, claim_.subject(), body, deadline, operation_);
     try {
-      const auto failure = connect_channel(transport, choices, meeting.gather(holds_));
+      const auto found = connect_channel(transport, choices, meeting.gather(holds_));
+      if (!failure || (found && found->code() == ErrorCode::mismatch)) failure = found;
       meeting.confirm();
       // All members find a mismatch, once they know each other: until then nobody goes.
       if (failure && failure->code() == ErrorCode::mismatch) throw Error(*failure);
@@ -279,11 +293,15 @@ class Communicator::Implementation {
       if (!objection) return true;
       if (last || objection->code() != ErrorCode::unsupported) throw Error(*objection);
     } catch (...) {
-      channel_->abandon(meeting.withdraw());
+      abandon(meeting.withdraw());
       throw;
     }
-    channel_->abandon(meeting.withdraw());
+    abandon(meeting.withdraw());
     return false;
+  }
+
+  void abandon(std::shared_ptr<const world::Hold> hold) noexcept {
+    if (channel_) channel_->abandon(std::move(hold));
   }
 
   // On GPUs one member may reach what another does not. On the CPU all have mapped all that there
@@ -301,12 +319,26 @@ class Communicator::Implementation {
         require_same_choices(i, choices, theirs);
         theirs.erase(theirs.begin(), theirs.begin() + static_cast<std::ptrdiff_t>(choices.size()));
       }
+      if (const auto lacking = without_channel(bodies)) {
+        return votes(transport) ? std::nullopt : lacking;
+      }
       channel_->connect(bodies);
     } catch (const Error& error) {
       if (!votes(transport) && error.code() != ErrorCode::mismatch) throw;
       return error;
     }
     return std::nullopt;
+  }
+
+  // A member that has no channel says why itself.
+  std::optional<Error> without_channel(
+      std::span<const std::vector<std::byte>> introductions) const {
+    const auto empty = std::ranges::find_if(introductions, &std::vector<std::byte>::empty);
+    if (empty == introductions.end()) return std::nullopt;
+    const int rank = group()[static_cast<int>(empty - introductions.begin())];
+    return Error(ErrorCode::peer_lost,
+                 fmt::format("{}: rank {} cannot take part, and says why", operation_, rank),
+                 rank);
   }
 
   void require_same_choices(int i,
