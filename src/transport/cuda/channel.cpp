@@ -1,6 +1,7 @@
 #include "transport/cuda/channel.h"
 
 #include "muster/error.h"
+#include "transport/cuda/event.h"
 #include "transport/cuda/kernels.h"
 #include "transport/cuda/pinned.h"
 #include "transport/cuda/pointers.h"
@@ -264,10 +265,7 @@ class CudaChannel : public Channel, private world::Listener {
     offers_.push_back({*output_, captured});
   }
 
-  bool last_has_ended() const {
-    const RelaxedCapture relaxed;  // another thread may be capturing
-    return cudaEventQuery(last_) == cudaSuccess;
-  }
+  bool last_has_ended() const { return query(last_) == cudaSuccess; }
 
   // Behind the last gather, also where that is on another stream.
   void run(cudaStream_t stream) {

@@ -1,9 +1,9 @@
 #include "transport/nccl/channel.h"
 
 #include "muster/error.h"
+#include "transport/cuda/event.h"
 #include "transport/cuda/pinned.h"
 #include "transport/cuda/pointers.h"
-#include "transport/cuda/relaxed_capture.h"
 #include "transport/cuda/streams.h"
 #include "transport/nccl/communicator.h"
 #include "transport/nccl/kernels.h"
@@ -118,6 +118,10 @@ class NcclChannel : public Channel, private world::Listener {
       if (!held_) held_ = machinery_->failures.peers();
     }
     communicator_.reset();
+    // What is queued behind a gather that was aborted still counts in memory that goes now.
+    while (cuda::query(last_) == cudaErrorNotReady) {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
     side_stream_.reset();
     cudaEventDestroy(last_);
     endpoint_.state->arena().free(control_, held_);
@@ -364,6 +368,7 @@ class NcclChannel : public Channel, private world::Listener {
       transfer(stream);
     } catch (const Error&) {
       count(&progress().ended, stream);  // for whom waits until nothing is under way
+      side_stream_->join(callers);
       throw;
     }
     require(count(&progress().ended, stream), "launching a gather");
@@ -409,13 +414,17 @@ class NcclChannel : public Channel, private world::Listener {
     settle();
   }
 
-  // Is there a gather that its stream has yet to come to? While there is, NCCL is not to be told to
-  // abort: it would not wait for it, and the kernel would find the communicator's memory in other
-  // use (seen with 2.31). Nor does anybody wait for that kernel: what peers had under way has
-  // ended.
+  // Has the stream yet to come to the next gather? Until it has, NCCL is not to be told to abort:
+  // it would not wait for that one, whose kernel would find the communicator's memory in other use
+  // (seen with 2.31). Peers that are in it already end it themselves.
   bool is_held_up() const noexcept {
-    const cuda::RelaxedCapture relaxed;  // another thread may be capturing
-    return launched_ && begun() == ended() && cudaEventQuery(last_) == cudaErrorNotReady;
+    if (begun() != ended()) return false;
+    try {
+      const CurrentDevice current(ordinal_);  // on the watchdog's thread it is not
+      return cuda::query(last_) == cudaErrorNotReady;
+    } catch (const Error&) {  // the device is lost
+      return false;
+    }
   }
 
   // Ends what runs on the device, says so, and keeps what a peer that has not said so could still
@@ -447,9 +456,8 @@ class NcclChannel : public Channel, private world::Listener {
   void leave() noexcept {
     if (!settled_) {
       const auto deadline = world::deadline_after(endpoint_.timeout);
-      const cuda::RelaxedCapture relaxed;  // another thread may be capturing
-      while (launched_ && cudaEventQuery(last_) == cudaErrorNotReady &&
-             !machinery_->failures.failed() && world::Clock::now() < deadline) {
+      while (cuda::query(last_) == cudaErrorNotReady && !machinery_->failures.failed() &&
+             world::Clock::now() < deadline) {
         std::this_thread::sleep_for(std::chrono::microseconds(50));
       }
       while (is_held_up()) std::this_thread::sleep_for(std::chrono::microseconds(50));
