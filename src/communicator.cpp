@@ -251,12 +251,16 @@ class Communicator::Implementation {
 
   // By the first transport that connects all members.
   void connect(const std::vector<Transport>& candidates) {
-    const auto deadline = world::deadline_after(options_.timeout);
     for (const Transport candidate : candidates) {
       channel_.reset();
       holds_.release();
       const auto failure = open_channel(candidate);
-      if (meet(deadline, candidate, candidate == candidates.back(), failure)) return;
+      try {
+        if (meet(candidate, candidate == candidates.back(), failure)) return;
+      } catch (const Error& error) {
+        if (failure && error.code() != ErrorCode::mismatch) throw Error(*failure);
+        throw;
+      }
     }
   }
 
@@ -273,16 +277,13 @@ class Communicator::Implementation {
   // Finds the other members, each of which brings its kind of device, its choice of transport and
   // its channel's introduction, or nothing in its place when it has no channel. Returns whether the
   // channel connects them all; for the last channel that there is throws unsupported if not.
-  bool meet(world::Deadline deadline,
-            Transport transport,
-            bool last,
-            std::optional<Error> failure) {
+  bool meet(Transport transport, bool last, std::optional<Error> failure) {
     std::vector<std::byte> body{static_cast<std::byte>(options_.device.kind()),
                                 static_cast<std::byte>(options_.transport)};
     const std::vector<std::byte> choices = body;
     const auto introduction = channel_ ? channel_->introduction() : std::vector<std::byte>();
     body.insert(body.end(), introduction.begin(), introduction.end());
-    world::Meeting meeting(*state_, claim_.subject(), body, deadline, operation_);
+    world::Meeting meeting = meeting_with(body);
     try {
       const auto found = connect_channel(transport, choices, meeting.gather(holds_));
       if (!failure || (found && found->code() == ErrorCode::mismatch)) failure = found;
@@ -298,6 +299,11 @@ class Communicator::Implementation {
     }
     abandon(meeting.withdraw());
     return false;
+  }
+
+  // Each has a time of its own: to open a channel, and to connect it, may take as long.
+  world::Meeting meeting_with(std::span<const std::byte> body) const {
+    return {*state_, claim_.subject(), body, world::deadline_after(options_.timeout), operation_};
   }
 
   void abandon(std::shared_ptr<const world::Hold> hold) noexcept {
@@ -388,13 +394,8 @@ class Communicator::Implementation {
     return objection;
   }
 
-  // Connecting may have taken longer than what was left of the time to meet: it has its own.
   std::vector<std::vector<std::byte>> answers_to(std::byte mine) {
-    world::Meeting meeting(*state_,
-                           claim_.subject(),
-                           std::span(&mine, 1),
-                           world::deadline_after(options_.timeout),
-                           operation_);
+    world::Meeting meeting = meeting_with(std::span(&mine, 1));
     world::Holds none_written(*state_);
     auto answers = meeting.gather(none_written);
     meeting.confirm();

@@ -54,8 +54,9 @@ struct Section {
 /// it, and gathers into it are refused, until that member acknowledges or dies.
 class MUSTER_EXPORT Communicator {
  public:
-  /// Makes the communicator together with the other members, waiting for them at most
-  /// options.timeout.
+  /// Makes the communicator together with the other members, waiting at most options.timeout for
+  /// them to come. On GPUs they then tell each other whether they are connected, for which they
+  /// wait as long again, and NCCL may take as long to connect them.
   /// @throws Error invalid_argument when this rank is not in the group, a rank is outside the
   ///         world, the tag is too long, or (group, tag) is in use by this rank; mismatch when a
   ///         member uses the tag with another group, device, transport or protocol version;
@@ -63,7 +64,9 @@ class MUSTER_EXPORT Communicator {
   ///         machine, has no such device or transport.
   Communicator(World& world, Group group, CommunicatorOptions options = {});
 
-  /// Local: waits for nobody. A peer that still calls gets peer_lost, «left».
+  /// Local: on the CPU waits for nobody. A peer that still calls gets peer_lost, «left». On a GPU
+  /// it ends the gathers that are in flight (by NCCL after at most options.timeout), for which this
+  /// rank's own streams have to come to them.
   ~Communicator();
   Communicator(Communicator&&) noexcept;
   Communicator& operator=(Communicator&&) noexcept;
