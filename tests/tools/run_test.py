@@ -177,6 +177,11 @@ class Signals(CommandLineTest):
             self.assertEqual(self.muster("run", "-n", 2, "true").returncode, 0)
         self.test_they_are_forwarded_to_all_ranks()
 
+    def test_they_act_even_if_they_were_blocked_at_the_start(self):
+        result = self.muster("run", "-n", 2, "true", preexec_fn=lambda: signal.pthread_sigmask(
+            signal.SIG_BLOCK, (signal.SIGCHLD, signal.SIGTERM)))
+        self.assertEqual(result.returncode, 0)
+
     def test_one_that_was_ignored_at_the_start_stays_so(self):
         process = self.start("run", "-n", 2, *shell("echo ready; sleep 1; echo done"),
                              preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))

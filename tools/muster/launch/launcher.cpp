@@ -167,7 +167,14 @@ void Launcher::wait_for_events(bool ranks_live) {
   for (LineForwarder& forwarder : forwarders_) {
     if (polled[next++].revents != 0) forwarder.read_some();
   }
-  while (const auto signal = signals_.next()) on_signal(*signal);
+  std::vector<int> signals;
+  while (const auto signal = signals_.next()) signals.push_back(*signal);
+  for (auto signal = signals.begin(); signal != signals.end(); ++signal) {
+    // One to go on takes back one to stop, as the kernel has it.
+    const bool taken_back =
+        *signal == SIGTSTP && std::find(signal, signals.end(), SIGCONT) != signals.end();
+    if (!taken_back) on_signal(*signal);
+  }
   if (ranks_live) on_timer();
 }
 

@@ -43,6 +43,8 @@ Signals::Signals() {
   action.sa_handler = keep;
   action.sa_flags = SA_RESTART;
   sigfillset(&action.sa_mask);
+  sigset_t taken;
+  sigemptyset(&taken);
   for (const int number :
        {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2}) {
     struct sigaction before {};
@@ -51,12 +53,18 @@ Signals::Signals() {
     if (before.sa_handler == SIG_IGN && number != SIGCHLD) continue;
     ::sigaction(number, &action, nullptr);
     before_.emplace_back(number, before);
+    sigaddset(&taken, number);
   }
+  ::pthread_sigmask(SIG_UNBLOCK, &taken, &mask_before_);  // who started it may have blocked them
 }
 
 Signals::~Signals() {
   for (const auto& [number, before] : before_) ::sigaction(number, &before, nullptr);
   ::sigaction(SIGPIPE, &pipe_before_, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
+  while (const auto number = next()) {  // what came too late to be passed on
+    if (*number != SIGCHLD && *number != SIGCONT) ::raise(*number);
+  }
 }
 
 std::optional<int> Signals::next() const {
@@ -75,6 +83,7 @@ pid_t Signals::fork() const {
   if (child == 0) {
     for (const auto& [number, before] : before_) act_by_default(number);
     ::sigaction(SIGPIPE, &pipe_before_, nullptr);
+    mask = mask_before_;
   }
   ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
   errno = error;

@@ -29,6 +29,7 @@ class Signals {
  private:
   std::vector<std::pair<int, struct sigaction>> before_;
   struct sigaction pipe_before_ {};
+  sigset_t mask_before_{};
   FileDescriptor waiting_;
   FileDescriptor arriving_;
 };
