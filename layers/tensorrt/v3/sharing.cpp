@@ -40,8 +40,8 @@ class SharedGatherer final : public nvinfer1::IPluginResource {
   std::unique_ptr<Gatherer> gatherer_;  // of a clone
 };
 
-// The last holder's release destroys the gatherer, with the registry's mutex held. What that would
-// wait for (other ranks, which may be threads that come here too) is waited for before.
+// The last holder's release destroys the gatherer, with the registry's mutex held. Its making,
+// which waits for other ranks, and these may be threads that come here too, is waited for before.
 void give_back(nvinfer1::IPluginRegistry& plugins, const std::string& key, Gatherer& gatherer) {
   try {
     gatherer.meet();
