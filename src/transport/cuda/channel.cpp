@@ -125,6 +125,7 @@ class CudaChannel : public Channel, private world::Listener {
             std::min<std::chrono::milliseconds>(endpoint_.timeout, std::chrono::hours(24 * 3650)))
             .count());
     arguments_.mapped = &mapped();
+    arguments_.one_gpu = !endpoint_.state->parcels().between_processes() && share_a_gpu(members);
     failures_.emplace(endpoint_);
     endpoint_.state->liveness().add(*this);
     tell_kernels();
@@ -230,6 +231,12 @@ class CudaChannel : public Channel, private world::Listener {
     arguments_.members[i] = {base + theirs.device_offset, base, theirs.reach.bytes};
     endpoint_.controls[static_cast<std::size_t>(i)] = {
         endpoint_.state->arena_of(rank).base() + theirs.control_offset, endpoint_.size()};
+  }
+
+  static bool share_a_gpu(const std::vector<Introduction>& members) {
+    return std::all_of(members.begin(), members.end(), [&](const Introduction& member) {
+      return member.reach.device == members.front().reach.device;
+    });
   }
 
   // A GPU that several members share has to hold all of their blocks at once, and leave half of

@@ -40,8 +40,8 @@ struct alignas(128) Own {
   std::uint32_t failed;      // 1: kernels return at once
   std::uint32_t claimed;     // 1: somebody writes the report
 
-  // Of the call under way: runs of this member's section that warps have taken.
-  alignas(128) std::uint32_t runs;
+  // Of the call under way: batches of this member's section that warps have taken.
+  alignas(128) std::uint32_t taken;
 
   // The calls that have ended. Each block of a call reads a word that no other block writes, and
   // the blocks that there are write them all, so that none waits for another to count a call.
@@ -167,6 +167,7 @@ struct Arguments {
   Layout layout;
   Mapped* mapped;
   std::uint64_t timeout_ns;
+  bool one_gpu;  // are all members threads of this process, on one GPU?
   Member members[most_members];
 };
 

@@ -49,7 +49,7 @@ __device__ void tell_members(const Call& call) {
   const Arguments& a = call.arguments;
   const int i = static_cast<int>(threadIdx.x);
   __syncthreads();  // the block has moved its rows
-  if (i < a.size) count_up(call.theirs(i, a.layout.finished(a.self)));
+  if (i < a.size) count_up(call.theirs(i, a.layout.finished(a.self)), a.one_gpu);
 }
 
 // Waits until all blocks of all members have moved their rows, to this member's output and out of
@@ -79,7 +79,7 @@ __device__ void end_rows(const Call& call, const Moved& moved, std::uint64_t row
     give_up(call, Reason::elsewhere, 0);
   }
   call.own().row_blocks = row_blocks;
-  call.own().runs = 0;
+  call.own().taken = 0;
 }
 
 // A kernel's argument is no longer than its communicator needs: each launch brings it along.

@@ -106,9 +106,8 @@ class Batch {
     first_ = Cursor(first, row_words_);
     for_each([&](int i, const Cursor& at) { word_[i] = __ldg(at.in(from)); });
   }
-  // As what leaves the cache first, so that a long section does not push out all else.
   __device__ void store(const Rows& to) const {
-    for_each([&](int i, const Cursor& at) { __stcs(at.in(to), word_[i]); });
+    for_each([&](int i, const Cursor& at) { *at.in(to) = word_[i]; });
   }
 
  private:
@@ -131,8 +130,8 @@ class Batch {
 };
 
 // Which of a section's batches a warp moves. The first one is its own for sure. Of a short section
-// the others are dealt out in turn; of a long one who comes first takes the next run of them, so
-// that all end at the same time: what is asked for then is answered while a run is moved.
+// the others are dealt out in turn; of a long one who comes first takes the next, so that all end
+// at the same time: what is asked for then is answered while a batch is moved.
 class Turns {
  public:
   __device__ explicit Turns(std::uint32_t batches)
@@ -149,30 +148,24 @@ class Turns {
   __device__ void next(Own& own) {
     if (!is_long()) {
       batch_ += warps_;
-    } else if (left_ > 0) {
-      ++batch_;
-      --left_;
     } else {
-      batch_ = warps_ + __shfl_sync(~0U, taken_, 0) * run;
-      left_ = run - 1;
+      batch_ = warps_ + __shfl_sync(~0U, taken_, 0);
       taken_ = take(own);
     }
   }
 
  private:
-  static constexpr std::uint32_t run = 2;  // more makes some warps late, fewer costs throughput
   static constexpr std::uint32_t most_of_short = 4;  // batches of a warp
 
   __device__ bool is_long() const { return batches_ > warps_ * most_of_short; }
   __device__ static std::uint32_t take(Own& own) {
-    return threadIdx.x % Batch::lanes == 0 ? atomicAdd(&own.runs, 1) : 0;
+    return threadIdx.x % Batch::lanes == 0 ? atomicAdd(&own.taken, 1) : 0;
   }
 
   std::uint32_t batches_;
   std::uint32_t warps_;
   std::uint32_t batch_;
-  std::uint32_t left_ = 0;   // of the run, behind this batch
-  std::uint32_t taken_ = 0;  // by the first lane: the next run
+  std::uint32_t taken_ = 0;  // by the first lane: the next batch
 };
 
 // This member's section, to where it belongs. The first batch is read while the headers are under

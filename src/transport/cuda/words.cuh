@@ -45,9 +45,14 @@ inline __device__ void set_flag(std::byte* word, std::uint64_t value) {
   asm volatile("st.release.sys.global.u64 [%0], %1;" ::"l"(word), "l"(value) : "memory");
 }
 
-// What this thread's block has done before is visible to whoever sees the count.
-inline __device__ void count_up(std::byte* word) {
-  asm volatile("red.release.sys.global.add.u64 [%0], 1;" ::"l"(word) : "memory");
+// What this thread's block has done before is visible to whoever sees the count. The narrower scope
+// is faster, and enough between threads of one process on one GPU (PTX ISA, scope .gpu).
+inline __device__ void count_up(std::byte* word, bool one_gpu) {
+  if (one_gpu) {
+    asm volatile("red.release.gpu.global.add.u64 [%0], 1;" ::"l"(word) : "memory");
+  } else {
+    asm volatile("red.release.sys.global.add.u64 [%0], 1;" ::"l"(word) : "memory");
+  }
 }
 
 inline __device__ std::uint64_t flag(const std::byte* word) {
