@@ -29,7 +29,7 @@ constexpr std::size_t page = 4096;
 constexpr std::size_t two_cache_lines = 128;
 constexpr std::size_t mib = std::size_t{1} << 20;
 
-// Ranges from this size on begin and end with a page.
+// Ranges from this size on are whole pages long.
 constexpr std::size_t large = 64 << 10;
 
 // Free memory above this goes back to the system; below it, it is kept for the next Buffer.
@@ -43,6 +43,14 @@ constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) {
 }
 
 UniqueFd make_memfd(std::size_t bytes) {
+  rlimit limit{};  // beyond which the kernel does not refuse, but ends the process by SIGXFSZ
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && bytes > limit.rlim_cur) {
+    throw Error(ErrorCode::out_of_memory,
+                fmt::format("an arena of {} bytes is a longer file than this process may have, {} "
+                            "bytes (see `ulimit -f`; MUSTER_ARENA_BYTES makes it smaller)",
+                            bytes,
+                            limit.rlim_cur));
+  }
   UniqueFd fd(memfd_create("muster-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) throw system_error("memfd_create for the arena", errno);
   if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) {
@@ -56,7 +64,7 @@ UniqueFd make_memfd(std::size_t bytes) {
 
 }  // namespace
 
-Mapping::Mapping(int fd, std::size_t bytes, bool own) : bytes_(bytes) {
+Mapping::Mapping(int fd, std::size_t bytes) : bytes_(bytes) {
   void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
   if (address == MAP_FAILED) {
     throw Error(
@@ -67,7 +75,7 @@ Mapping::Mapping(int fd, std::size_t bytes, bool own) : bytes_(bytes) {
   }
   base_ = static_cast<std::byte*>(address);
   madvise(address, bytes, MADV_DONTFORK);
-  if (!own) madvise(address, bytes, MADV_DONTDUMP);
+  madvise(address, bytes, MADV_DONTDUMP);
 }
 
 Mapping::~Mapping() {
@@ -122,15 +130,8 @@ Range Arena::allocate(std::size_t bytes, bool zeroed) {
 // Without memory for a note of it the range is lost, which harms nobody.
 void Arena::free(Range range, std::shared_ptr<const Hold> hold) noexcept try {
   std::lock_guard lock(mutex_);
-  if (hold && hold->holder()) note_held(range, std::move(hold));
-  const bool held = std::any_of(quarantined_.begin(),
-                                quarantined_.end(),
-                                [&](const Quarantined& q) { return q.range.overlaps(range); });
-  if (held) {
-    retired_.push_back(range);
-  } else {
-    insert_free(range, true);
-  }
+  if (hold && hold->holder()) quarantine(range, std::move(hold));
+  retired_.push_back(range);
   sweep();
   if (idle_bytes_ > idle_bytes_kept) decommit_idle();
 } catch (const std::bad_alloc&) {
@@ -173,35 +174,39 @@ void Arena::decommit_idle() {
 }
 
 void Arena::quarantine(Range range, std::shared_ptr<const Hold> hold) {
-  std::lock_guard lock(mutex_);
-  note_held(range, std::move(hold));
-}
-
-void Arena::note_held(Range range, std::shared_ptr<const Hold> hold) {
+  std::lock_guard lock(quarantine_mutex_);
   quarantined_.push_back({range, std::move(hold)});
   quarantined_count_.store(quarantined_.size(), std::memory_order_release);
 }
 
+bool Arena::is_held(Range range) const {
+  return std::any_of(quarantined_.begin(), quarantined_.end(), [&](const Quarantined& q) {
+    return q.range.overlaps(range);
+  });
+}
+
 std::optional<int> Arena::holder(Range range) {
   if (!any_quarantined()) return std::nullopt;
-  std::lock_guard lock(mutex_);
-  sweep();
+  std::lock_guard lock(quarantine_mutex_);
+  release_quarantined();
   for (const Quarantined& q : quarantined_) {
     if (q.range.overlaps(range)) return q.hold->holder();
   }
   return std::nullopt;
 }
 
-void Arena::sweep() {
-  if (quarantined_.empty()) return;
+void Arena::release_quarantined() {
   std::erase_if(quarantined_, [](const Quarantined& q) { return !q.hold->holder(); });
   quarantined_count_.store(quarantined_.size(), std::memory_order_release);
+}
+
+void Arena::sweep() {
+  std::lock_guard lock(quarantine_mutex_);
+  release_quarantined();
   std::erase_if(retired_, [&](const Range& range) {
-    const bool held = std::any_of(quarantined_.begin(),
-                                  quarantined_.end(),
-                                  [&](const Quarantined& q) { return q.range.overlaps(range); });
-    if (!held) insert_free(range, true);
-    return !held;
+    if (is_held(range)) return false;
+    insert_free(range, true);
+    return true;
   });
 }
 
@@ -215,7 +220,7 @@ std::optional<std::size_t> Arena::offset_of(const void* data, std::size_t bytes)
 }
 
 HostArena::Memory::Memory(std::size_t bytes)
-    : fd(make_memfd(bytes)), mapping(std::make_shared<Mapping>(fd.get(), bytes, true)) {}
+    : fd(make_memfd(bytes)), mapping(std::make_shared<Mapping>(fd.get(), bytes)) {}
 
 HostArena::HostArena(std::size_t bytes) : HostArena(Memory(bytes)) {}
 
@@ -281,6 +286,7 @@ std::size_t default_arena_bytes(int ranks) {
   if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
     bytes = std::min(bytes, limit.rlim_cur / (2 * static_cast<std::size_t>(ranks)));
   }
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0) bytes = std::min(bytes, limit.rlim_cur / page * page);
   return round_up(std::max(bytes, 4 * mib), page);
 }
 

@@ -16,9 +16,10 @@ namespace muster::world {
 // A whole arena in this process' address space.
 class Mapping {
  public:
-  // Of this rank's own arena (`own`) or a peer's. Neither is inherited by forked children.
-  // Throws out_of_memory when the address space is exhausted.
-  Mapping(int fd, std::size_t bytes, bool own);
+  // Forked children do not inherit it. Nor is it part of a core: to dump a sparse file is to fill
+  // its holes, and a crash is noticed only after the dump. Throws out_of_memory when the address
+  // space is exhausted.
+  Mapping(int fd, std::size_t bytes);
   ~Mapping();
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
@@ -68,7 +69,8 @@ class Arena {
   // holders are gone.
   void free(Range range, std::shared_ptr<const Hold> hold = nullptr) noexcept;
 
-  // Keeps a range out of use while `hold` has a holder.
+  // Keeps a range out of use while `hold` has a holder. Waits for no allocate(), which may be
+  // waiting for the watcher that calls this.
   void quarantine(Range range, std::shared_ptr<const Hold> hold);
 
   // Is any range held? A look at one word.
@@ -107,7 +109,8 @@ class Arena {
   FreeRanges::iterator find_free(std::size_t bytes);
   void insert_free(Range range, bool committed);
   void decommit_idle();
-  void note_held(Range range, std::shared_ptr<const Hold> hold);
+  bool is_held(Range range) const;
+  void release_quarantined();
   void sweep();
 
   std::byte* const base_;
@@ -117,8 +120,10 @@ class Arena {
   std::mutex mutex_;
   FreeRanges free_;
   std::size_t idle_bytes_ = 0;  // committed and free
-  std::vector<Quarantined> quarantined_;
   std::vector<Range> retired_;  // freed while quarantined
+
+  std::mutex quarantine_mutex_;  // taken behind the other one
+  std::vector<Quarantined> quarantined_;
   std::atomic<std::size_t> quarantined_count_ = 0;
 };
 

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace muster::world {
@@ -34,6 +35,16 @@ std::optional<Number> read_number(const std::filesystem::path& file) {
   Number value{};
   if (in >> value) return value;
   return std::nullopt;
+}
+
+// The number behind a name in a file of "NAME NUMBER" lines; 0 where there is none.
+std::size_t read_field(const std::filesystem::path& file, std::string_view field) {
+  std::ifstream in(file);
+  std::string name;
+  for (std::size_t value = 0; in >> name >> value;) {
+    if (name == field) return value;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -69,11 +80,18 @@ std::size_t available_memory() {
     if (line.starts_with("MemAvailable:")) available = std::stoull(line.substr(13)) * 1024;
   }
   for_each_cgroup([&](const std::filesystem::path& group) {
-    const auto limit = read_number<std::size_t>(group / "memory.max");
-    const auto used = read_number<std::size_t>(group / "memory.current");
-    if (limit && used) available = std::min(available, *limit - std::min(*limit, *used));
+    available = std::min(available, memory_left_in(group));
   });
   return available;
+}
+
+std::size_t memory_left_in(const std::filesystem::path& group) {
+  const auto limit = read_number<std::size_t>(group / "memory.max");
+  const auto used = read_number<std::size_t>(group / "memory.current");
+  if (!limit || !used) return SIZE_MAX;
+  const std::size_t cached = read_field(group / "memory.stat", "inactive_file") +
+                             read_field(group / "memory.stat", "active_file");
+  return *limit - std::min(*limit, *used - std::min(*used, cached));
 }
 
 }  // namespace muster::world

@@ -149,7 +149,7 @@ std::shared_ptr<State> State::join_once(const std::optional<LauncherEnvironment>
           ErrorCode::mismatch, fmt::format("World::join: the arena of rank {} is too small", r), r);
     }
     arenas[static_cast<std::size_t>(r)] =
-        std::make_shared<Mapping>(link.arena.get(), link.arena_bytes, false);
+        std::make_shared<Mapping>(link.arena.get(), link.arena_bytes);
     link.arena.reset();
     processes.push_back(link.pid);
     peers.push_back({.rank = r, .pidfd = std::move(link.pidfd)});

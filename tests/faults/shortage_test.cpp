@@ -98,6 +98,10 @@ const RegisteredRole little_address_space("little address space", [](const std::
   make_worlds_under(RLIMIT_AS, 16 << 20, 32 << 20, 20);
 });
 
+const RegisteredRole short_files("short files", [](const std::string&) {
+  make_worlds_under(RLIMIT_FSIZE, 1 << 20, 1 << 20, 8);
+});
+
 TEST(Shortage, OfDescriptorsIsAnErrorAndLeaksNothing) {
   Process process("few descriptors", "", {});
   const std::string last = process.line(Clock::now() + patience).value_or("");
@@ -107,6 +111,13 @@ TEST(Shortage, OfDescriptorsIsAnErrorAndLeaksNothing) {
 
 TEST(Shortage, OfAddressSpaceIsAnErrorAndLeaksNothing) {
   Process process("little address space", "", {});
+  const std::string last = process.line(Clock::now() + patience).value_or("");
+  process.wait(Clock::now() + patience);
+  EXPECT_EQ(process.status(), 0) << last;
+}
+
+TEST(Shortage, OfLengthThatAFileMayHaveIsAnErrorAndLeaksNothing) {
+  Process process("short files", "", {});
   const std::string last = process.line(Clock::now() + patience).value_or("");
   process.wait(Clock::now() + patience);
   EXPECT_EQ(process.status(), 0) << last;

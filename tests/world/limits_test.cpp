@@ -8,6 +8,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <vector>
 
 namespace muster::world {
@@ -53,6 +58,45 @@ TEST(UsableCores, OfProcessesThatCannotBeAskedAreThisOnes) {
   const int alone = usable_cores();
   EXPECT_GE(alone, 1);
   EXPECT_EQ(usable_cores(std::array<pid_t, 2>{0, -1}), alone);
+}
+
+// A folder with the files of a control group.
+class ControlGroup {
+ public:
+  ControlGroup() {
+    std::string name = (std::filesystem::temp_directory_path() / "muster-group-XXXXXX").string();
+    path_ = ::mkdtemp(name.data());
+  }
+  ~ControlGroup() { std::filesystem::remove_all(path_); }
+  ControlGroup(const ControlGroup&) = delete;
+  ControlGroup& operator=(const ControlGroup&) = delete;
+
+  void write(const char* file, const char* text) const { std::ofstream(path_ / file) << text; }
+  std::size_t left() const { return memory_left_in(path_); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+TEST(MemoryLeftInAControlGroup, IsAllThatThereIsWhereThereIsNoLimit) {
+  const ControlGroup group;
+  EXPECT_EQ(group.left(), SIZE_MAX);
+  group.write("memory.max", "max\n");
+  group.write("memory.current", "5000\n");
+  EXPECT_EQ(group.left(), SIZE_MAX);
+}
+
+TEST(MemoryLeftInAControlGroup, CountsNoCachedFiles) {
+  const ControlGroup group;
+  group.write("memory.max", "8000\n");
+  group.write("memory.current", "7000\n");
+  EXPECT_EQ(group.left(), 1000);
+  group.write("memory.stat", "anon 500\ninactive_file 4000\nactive_file 2000\n");
+  EXPECT_EQ(group.left(), 7000);
+  group.write("memory.current", "9000\n");
+  EXPECT_EQ(group.left(), 5000);
+  group.write("memory.stat", "anon 9000\n");
+  EXPECT_EQ(group.left(), 0);
 }
 
 }  // namespace
