@@ -445,6 +445,7 @@ void Communicator::all_gather_in_place(const TensorView& full,
 }
 
 void Communicator::check() {
+  implementation_->require_own_process("check");
   implementation_->channel().check();
 }
 void Communicator::abort(std::string_view text) {

@@ -80,7 +80,9 @@ class MUSTER_EXPORT World {
 
   /// The members of `group` that are alive and called this too, in the group's order; all who get
   /// an answer get the same one. Call it after a failure to agree on whom to go on with. Members
-  /// that neither call nor die are waited for until the timeout, then left out.
+  /// that neither call nor die are waited for until the timeout, then left out. A rank that uses
+  /// GPUs also waits until the processes of the dead have ended, but not longer than 2 s: until
+  /// then their GPUs may go on writing.
   /// @throws Error invalid_argument as exchange(); timeout with this rank's own number when the
   ///         others have gone on without it.
   Group survivors(const Group& group, std::chrono::milliseconds timeout = default_timeout);

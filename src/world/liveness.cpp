@@ -121,6 +121,7 @@ bool Liveness::look_at_life_lines() {
 }
 
 void Liveness::probe() {
+  const std::uint32_t before = losses();
   {
     std::lock_guard lock(peers_mutex_);
     for (const Peer& peer : peers_) {
@@ -136,6 +137,15 @@ void Liveness::probe() {
       if (fate != Fate::alive) lose(peer.rank, fate);
     }
   }
+  if (losses() != before) ring_attention(own_);  // the watcher tells the listeners
+}
+
+bool Liveness::gone(int rank) const noexcept {
+  if (fate(rank) != Fate::died) return fate(rank) == Fate::left;
+  std::lock_guard lock(peers_mutex_);
+  const auto peer = std::find_if(
+      peers_.begin(), peers_.end(), [&](const Peer& candidate) { return candidate.rank == rank; });
+  return peer == peers_.end() || !peer->pidfd || signals_death(peer->pidfd.get(), POLLIN);
 }
 
 void Liveness::lose(int rank, Fate fate) {

@@ -58,6 +58,11 @@ class Liveness {
   }
   bool lost(int rank) const noexcept { return fate(rank) != Fate::alive; }
 
+  // Has a rank that is lost left in order, or has its process ended to the end? A process that is
+  // killed lets go of its devices last, which until then go on with what it had given them. True
+  // where the system does not say.
+  bool gone(int rank) const noexcept;
+
   // How many peers have been lost so far: a cheap way to see that somebody was.
   std::uint32_t losses() const noexcept { return losses_.load(std::memory_order_acquire); }
 
@@ -82,7 +87,7 @@ class Liveness {
   std::array<std::atomic<Fate>, World::max_size> fates_{};
   std::atomic<std::uint32_t> losses_ = 0;
 
-  std::mutex peers_mutex_;
+  mutable std::mutex peers_mutex_;
   std::vector<Peer> peers_;
 
   std::mutex listeners_mutex_;

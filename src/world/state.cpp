@@ -184,6 +184,11 @@ DeviceMemory& State::device_memory() {
   return *device_memory_;
 }
 
+bool State::uses_devices() {
+  const std::lock_guard lock(device_memory_mutex_);
+  return device_memory_ != nullptr;
+}
+
 WorldControl& State::control_of(int rank) const noexcept {
   return *reinterpret_cast<WorldControl*>(arena_of(rank).base());
 }

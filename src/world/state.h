@@ -61,6 +61,7 @@ class State {
   // Memory of devices other than the CPU, set up at the first use. Throws unsupported where this
   // build or machine has none.
   DeviceMemory& device_memory();
+  bool uses_devices();
 
   // Any rank's arena, this rank's own included, as mapped here.
   const Mapping& arena_of(int rank) const noexcept {

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace muster::world {
@@ -140,6 +141,21 @@ class Survivors {
   const std::uint32_t round_;
 };
 
+// A killed process takes its memory down (0.4 s for 8 GiB) before it lets go of its devices.
+constexpr auto longest_ending = std::chrono::seconds(2);
+
+// Waits until the devices of the dead write no more, so that the living may use their memory.
+void await_the_ends_of_the_dead(State& state, const Group& group) {
+  const auto patience = Clock::now() + longest_ending;
+  const auto is_ending = [&](int rank) {
+    return state.liveness().fate(rank) == Fate::died && !state.liveness().gone(rank);
+  };
+  while (std::any_of(group.ranks().begin(), group.ranks().end(), is_ending) &&
+         Clock::now() < patience) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
 }  // namespace
 
 Group survivors(State& state, const Group& group, Deadline deadline) {
@@ -149,7 +165,9 @@ Group survivors(State& state, const Group& group, Deadline deadline) {
                 "World::survivors: another thread of this rank is still in it",
                 state.rank());
   }
-  return Survivors(state, group, deadline).agree();
+  Group alive = Survivors(state, group, deadline).agree();
+  if (state.uses_devices()) await_the_ends_of_the_dead(state, group);
+  return alive;
 }
 
 }  // namespace muster::world

@@ -44,12 +44,13 @@ TEST(AForkedChild, IsToldThatItHasNoneOfItsParentsMemory) {
     int refused = 0;
     refused += is_unsupported(gather) ? 1 : 0;
     refused += is_unsupported([&] { communicator.abort("from a child"); }) ? 1 : 0;
+    refused += is_unsupported([&] { communicator.check(); }) ? 1 : 0;
     refused += is_unsupported([&] { world.allocate(1); }) ? 1 : 0;
     refused += is_unsupported([&] { world.exchange(Group{0}, {}); }) ? 1 : 0;
     refused += is_unsupported([&] { Communicator(world, Group{0}, {.tag = "child"}); }) ? 1 : 0;
     ::_exit(refused);
   }
-  EXPECT_EQ(status_of(child), 5);
+  EXPECT_EQ(status_of(child), 6);
   gather();  // the parent goes on
 }
 

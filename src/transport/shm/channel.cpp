@@ -69,6 +69,7 @@ class ShmChannel : public Channel, private world::Listener {
     });
     machinery_.emplace(endpoint_);
     endpoint_.state->liveness().add(*this);
+    end_if_failed();
   }
 
   void abandon(std::shared_ptr<const world::Hold> hold) noexcept override {
@@ -91,22 +92,8 @@ class ShmChannel : public Channel, private world::Listener {
     if (stream != Stream()) {
       throw Error(ErrorCode::invalid_argument, "all_gather: the CPU has only the default stream");
     }
-    const Occupancy::Call call(occupancy_);
-    check();
-    refuse_quarantined(endpoint_, endpoint_.state->arena(), "output", output_);
-    refuse_quarantined(endpoint_, endpoint_.state->arena(), "shard", shard_);
-    try {
-      run();
-    } catch (const Error& error) {
-      fail(error);
-      throw;
-    } catch (const std::bad_alloc&) {
-      const Error error(ErrorCode::out_of_memory,
-                        endpoint_.operation() + ": out of memory",
-                        endpoint_.state->rank());
-      fail(error);
-      throw error;
-    }
+    gather();
+    end_if_failed();  // who failed meanwhile found this call inside
   }
 
   void check() override {
@@ -131,6 +118,26 @@ class ShmChannel : public Channel, private world::Listener {
     Agreement agreement;
     Movement movement;
   };
+
+  void gather() {
+    const Occupancy::Call call(occupancy_);
+    if (machinery_->failures.failed()) machinery_->failures.end();
+    check();
+    refuse_quarantined(endpoint_, endpoint_.state->arena(), "output", output_);
+    refuse_quarantined(endpoint_, endpoint_.state->arena(), "shard", shard_);
+    try {
+      run();
+    } catch (const Error& error) {
+      fail(error);
+      throw;
+    } catch (const std::bad_alloc&) {
+      const Error error(ErrorCode::out_of_memory,
+                        endpoint_.operation() + ": out of memory",
+                        endpoint_.state->rank());
+      fail(error);
+      throw error;
+    }
+  }
 
   void run() {
     ++calls_;
@@ -158,6 +165,10 @@ class ShmChannel : public Channel, private world::Listener {
     Doorbell& doorbell = endpoint_.own().doorbell();
     doorbell.bell.fetch_add(1, std::memory_order_seq_cst);
     world::futex_wake_all(doorbell.bell);
+    end_if_failed();
+  }
+
+  void end_if_failed() noexcept {
     if (!machinery_->failures.failed()) return;
     if (const Occupancy::Visit visit(occupancy_); visit) machinery_->failures.end();
   }

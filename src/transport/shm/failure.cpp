@@ -45,17 +45,20 @@ void ring(Doorbell& doorbell) noexcept {
 // of the state, and so does not keep the state itself.
 class PeersHold : public world::Hold {
  public:
-  explicit PeersHold(const Endpoint& endpoint)
+  PeersHold(const Endpoint& endpoint, Writes writes)
       : liveness_(endpoint.state->liveness()),
         group_(endpoint.group),
         self_(endpoint.self),
-        own_(endpoint.own()) {}
+        own_(endpoint.own()),
+        writes_(writes) {}
 
   std::optional<int> holder() const noexcept override {
     if (released_.load(std::memory_order_acquire)) return std::nullopt;
     for (int i = 0; i < group_.size(); ++i) {
       if (i == self_ || own_.from(i).ended.load(std::memory_order_acquire) != 0) continue;
-      if (!liveness_.lost(group_[i])) return group_[i];
+      const bool writes_no_more =
+          writes_ == Writes::by_threads ? liveness_.lost(group_[i]) : liveness_.gone(group_[i]);
+      if (!writes_no_more) return group_[i];
     }
     released_.store(true, std::memory_order_release);
     return std::nullopt;
@@ -66,11 +69,12 @@ class PeersHold : public world::Hold {
   const Group group_;
   const int self_;
   const ControlView own_;
+  const Writes writes_;
   mutable std::atomic<bool> released_ = false;
 };
 
-Failures::Failures(const Endpoint& endpoint)
-    : endpoint_(endpoint), hold_(std::make_shared<PeersHold>(endpoint)) {}
+Failures::Failures(const Endpoint& endpoint, Writes writes)
+    : endpoint_(endpoint), hold_(std::make_shared<PeersHold>(endpoint, writes)) {}
 
 Error Failures::recorded_at(int i) const {
   const FailureRecord& record = endpoint_.of(i).failure();
@@ -136,8 +140,9 @@ void Failures::end() noexcept {
 
 bool Failures::wait_for_peers_to_end() const noexcept {
   const auto patience = world::Clock::now() + longest_settling;
-  while (hold_->holder()) {
-    if (world::Clock::now() > patience) return false;
+  while (const auto rank = hold_->holder()) {
+    const bool tells_nothing_more = endpoint_.state->liveness().lost(*rank);
+    if (tells_nothing_more || world::Clock::now() > patience) return false;
     std::this_thread::yield();
   }
   return true;

@@ -13,9 +13,13 @@ namespace muster::transport::shm {
 
 class PeersHold;
 
+// When a member that died can write no more: what its threads were doing has ended, or what it had
+// given its device to do has as well.
+enum class Writes { by_threads, by_devices };
+
 class Failures {
  public:
-  explicit Failures(const Endpoint& endpoint);
+  explicit Failures(const Endpoint& endpoint, Writes writes = Writes::by_threads);
 
   // Has the communicator failed? A look at this member's own control memory.
   bool failed() const noexcept { return failed_at(endpoint_.self); }

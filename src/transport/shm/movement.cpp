@@ -149,6 +149,7 @@ bool Movement::step() {
     moved = true;
   }
   endpoint_.for_each_peer([&](int i) {
+    if (failures_.failed()) return;  // looked at between blocks, for the peers of a large group
     if (pair(i).in == Route::pull) moved |= pull_block(i);
     if (pair(i).in == Route::staged) moved |= take_pieces(i);
   });
@@ -163,9 +164,10 @@ void Movement::push_block() {
   const std::size_t begin = pushed_;
   const std::size_t end = std::min(bytes, begin + block_bytes_);
   endpoint_.for_each_peer([&](int i) {
-    if (pair(i).out != Route::push) return;
+    if (pair(i).out != Route::push || failures_.failed()) return;
     copy_section(output_of(i), own_shard(), gather_.shard_row_bytes, begin, end, caching_);
   });
+  if (failures_.failed()) return;
   if (end == bytes) signal(&PeerWords::pushed, &Pair::out, Route::push);
   if (!own_is_placed_) {
     copy_section(

@@ -44,7 +44,7 @@ void refuse_held(const Endpoint& endpoint,
       ErrorCode::invalid_argument,
       fmt::format("{}: the {} lies in memory that rank {} could still write, since a gather "
                   "that it did not finish has failed; use other memory until it answers or "
-                  "dies",
+                  "its process has ended",
                   endpoint.operation(),
                   name,
                   *rank),

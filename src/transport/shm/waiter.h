@@ -10,6 +10,7 @@
 #include "world/futex.h"
 
 #include <cstdint>
+#include <exception>
 #include <optional>
 #include <vector>
 
@@ -65,12 +66,17 @@ class Waiter {
 
  private:
   // Shows peers that this member waits, and for whom, while it lives: they follow it to the
-  // culprit.
+  // culprit. It stays to be seen where the wait throws: their time may end before the failure is on
+  // record.
   class Rest {
    public:
     explicit Rest(const Waiter& waiter)
         : doorbell_(waiter.endpoint_.own().doorbell()), size_(waiter.endpoint_.size()) {}
-    ~Rest() { doorbell_.heartbeat.store(0, std::memory_order_release); }
+    ~Rest() {
+      if (std::uncaught_exceptions() == exceptions_) {
+        doorbell_.heartbeat.store(0, std::memory_order_release);
+      }
+    }
     Rest(const Rest&) = delete;
     Rest& operator=(const Rest&) = delete;
 
@@ -89,6 +95,7 @@ class Waiter {
    private:
     Doorbell& doorbell_;
     const int size_;
+    const int exceptions_ = std::uncaught_exceptions();
   };
 
   // How long to stay awake: a few bursts of looks, then bursts behind a yield each.
