@@ -33,7 +33,8 @@ class AllGatherKernel {
   // Throws Error, or Ort::Exception.
   AllGatherKernel(const OrtKernelInfo* info, Dialect dialect, const SessionSettings& settings);
 
-  // What the engine calls to run the node. Runs at the same time are refused, but for one.
+  // What the engine calls to run the node. A second call meanwhile is refused: a session must be
+  // given one Run at a time, but nobody sees two that do not meet in a node.
   OrtStatus* ComputeV2(OrtKernelContext* context) noexcept;
 
  private:

@@ -63,12 +63,9 @@ OrtCustomOpDomain* domain_for(Dialect dialect, const SessionSettings& settings) 
   return domains.emplace_back(dialect, settings).domain;
 }
 
-// The engine takes a domain once only. Marks the options.
-bool is_registered(OrtSessionOptions* options, Dialect dialect) {
-  const std::string mark = "muster.registered." + operator_name(dialect);
-  if (Ort::ConstSessionOptions(options).HasConfigEntry(mark.c_str())) return true;
-  Ort::ThrowOnError(Ort::GetApi().AddSessionConfigEntry(options, mark.c_str(), "1"));
-  return false;
+// The engine takes a domain once only: options to which it was added are marked.
+std::string mark_of(Dialect dialect) {
+  return "muster.registered." + operator_name(dialect);
 }
 
 OrtStatus* too_old(const OrtApiBase& base) {
@@ -92,9 +89,11 @@ OrtStatus* register_domain(OrtSessionOptions* options,
   Ort::InitApi(api);
   return guarded("muster: ", [&] {
     process_world();
-    if (is_registered(options, dialect)) return;
+    const std::string mark = mark_of(dialect);
+    if (Ort::ConstSessionOptions(options).HasConfigEntry(mark.c_str())) return;
     OrtCustomOpDomain* domain = domain_for(dialect, settings_of(options));
     Ort::ThrowOnError(api->AddCustomOpDomain(options, domain));
+    Ort::ThrowOnError(api->AddSessionConfigEntry(options, mark.c_str(), "1"));
     use_arena_allocator(*options);
   });
 }

@@ -3,6 +3,7 @@ import unittest
 
 import numpy
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper
 
 from network import MUSTER, gather_network, network, options, session
@@ -104,6 +105,17 @@ class Settings(unittest.TestCase):
         with self.assertRaisesRegex(Exception, "muster.timeout_ms is 'soon'"):
             options(muster_timeout__ms="soon")
 
+    def test_options_that_were_refused_can_be_put_right(self):
+        corrected = onnxruntime.SessionOptions()
+        corrected.add_session_config_entry("muster.timeout_ms", "soon")
+        with self.assertRaisesRegex(Exception, "muster.timeout_ms is 'soon'"):
+            corrected.register_custom_ops_library(MUSTER)
+        corrected.add_session_config_entry("muster.timeout_ms", "5000")
+        corrected.register_custom_ops_library(MUSTER)
+        x = numpy.ones([2], "float32")
+        numpy.testing.assert_array_equal(
+            session(gather_network([2]), corrected).run(None, {"x": x})[0], x)
+
     def test_registering_twice_is_harmless(self):
         twice = options(libraries=(MUSTER, MUSTER))
         x = numpy.ones([2], "float32")
@@ -129,7 +141,6 @@ class OtherModels(unittest.TestCase):
         good = gather_network([2, 3]).SerializeToString()
         for bad in (b"", b"no model", good[:len(good) // 2]):
             with self.assertRaises(Exception):
-                import onnxruntime
                 onnxruntime.InferenceSession(bad, options(), providers=["CPUExecutionProvider"])
 
 

@@ -10,7 +10,8 @@
 extern "C" {
 #endif
 
-/// What the AllGather nodes of all sessions of this process have done so far. Counters only grow.
+/// What the AllGather nodes of all sessions of this process have done so far. Counters only grow,
+/// and there will never be more of them in this structure, which callers may declare themselves.
 typedef struct MusterOnnxRuntimeStatistics {
   uint64_t gathers;            ///< gathers that succeeded
   uint64_t output_bytes;       ///< bytes of their outputs
