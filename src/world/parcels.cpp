@@ -62,7 +62,7 @@ std::optional<int> Parcels::give(int descriptor,
       throw Error(
           ErrorCode::timeout, fmt::format("rank {} does not take a descriptor", rank), rank);
     }
-    if (refused_[r] && !liveness.lost(rank)) return rank;
+    if (refused_[r] == envelope.number && !liveness.lost(rank)) return rank;
   }
   return std::nullopt;
 }
@@ -112,8 +112,9 @@ void Parcels::receive_from(int rank) {
     }
     const std::lock_guard lock(mutex_);
     answers_[static_cast<std::size_t>(rank)] = envelope.number;
-    refused_[static_cast<std::size_t>(rank)] =
-        refused_[static_cast<std::size_t>(rank)] || envelope.kind == Envelope::refused;
+    if (envelope.kind == Envelope::refused) {
+      refused_[static_cast<std::size_t>(rank)] = envelope.number;
+    }
     answered_.notify_all();
   }
 }

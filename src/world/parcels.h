@@ -75,7 +75,7 @@ class Parcels final : public Listener {
   std::condition_variable answered_;
   std::uint64_t given_ = 0;
   std::vector<std::uint64_t> answers_;  // by rank: the last parcel that it has taken
-  std::vector<bool> refused_;           // by rank: it could not use a parcel
+  std::vector<std::uint64_t> refused_;  // by rank: the last parcel that it could not use
 
   std::mutex taking_;
   Taker taker_;

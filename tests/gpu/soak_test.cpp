@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <random>
 
@@ -100,14 +101,14 @@ TEST(Soak, SmallGathersInGraphs) {
   });
 }
 
-TEST(Soak, MixedGathers) {
-  if (!have_gpu()) GTEST_SKIP() << "no GPU here";
-  as_threads(ranks, [](World& world) {
+// Gathers of up to 16 rows, each of up to so many bytes as `longest` says, from and to all places.
+using Longest = std::function<std::uint64_t(std::mt19937_64&)>;
+void gather_mixtures(int gathers, std::size_t longest_row, const Longest& longest) {
+  as_threads(ranks, [&](World& world) {
     const OwnStream stream;
     Communicator communicator(world, Group::range(ranks), on_gpu("mixed soak"));
     constexpr std::size_t most_rows = 16;
-    constexpr std::size_t longest_row = 300000;  // so that warps push more than once
-    constexpr std::size_t most = most_rows * (longest_row + 16);
+    const std::size_t most = most_rows * (longest_row + 16);
     const Buffer shards = world.allocate(most, this_device());
     const Buffer outputs = world.allocate(most * ranks, this_device());
     const DeviceBytes private_shard = ordinary(most, stream);
@@ -115,13 +116,9 @@ TEST(Soak, MixedGathers) {
     Soaked soaked(world, communicator, stream);
     std::mt19937_64 alike(1);                                      // the same on all ranks
     std::mt19937_64 own(static_cast<unsigned>(world.rank()) + 2);  // places
-    const int gathers = small_gathers() / 100;
     for (int i = 0; i < gathers; ++i) {
       const auto rows = static_cast<std::int64_t>(1 + alike() % most_rows);
-      const std::uint64_t longest = alike() % 4 != 0   ? 3000
-                                    : alike() % 4 != 0 ? 60000
-                                                       : longest_row;
-      auto row_bytes = static_cast<std::int64_t>(1 + alike() % longest);
+      auto row_bytes = static_cast<std::int64_t>(1 + alike() % longest(alike));
       if (alike() % 2 == 0) row_bytes = (row_bytes + 15) / 16 * 16;  // whole words
       soaked.gather(own() % 2 ? shards.data() : private_shard.get(),
                     own() % 2 ? outputs.data() : private_output.get(),
@@ -131,6 +128,23 @@ TEST(Soak, MixedGathers) {
     }
     soaked.expect_rounds(gathers);
     meet(world);
+  });
+}
+
+TEST(Soak, MixedGathers) {
+  if (!have_gpu()) GTEST_SKIP() << "no GPU here";
+  constexpr std::size_t longest_row = 300000;  // so that warps push more than once
+  gather_mixtures(small_gathers() / 100, longest_row, [](auto& random) {
+    return random() % 4 != 0 ? 3000 : random() % 4 != 0 ? 60000 : longest_row;
+  });
+}
+
+// Of a section of more than 8 MiB warps take the next rows as they come.
+TEST(Soak, LongGathersBetweenShortOnes) {
+  if (!have_gpu()) GTEST_SKIP() << "no GPU here";
+  constexpr std::size_t longest_row = std::size_t{3} << 19;
+  gather_mixtures(small_gathers() / 5000, longest_row, [](auto& random) {
+    return random() % 2 != 0 ? 3000 : longest_row;
   });
 }
 

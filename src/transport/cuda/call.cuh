@@ -62,10 +62,23 @@ static __device__ __noinline__ void give_up(const Call call, Reason reason, std:
   }
   report.call = call.number;
   report.members = members;
+  for (int i = 0; i < call.arguments.size; ++i) {
+    const std::size_t word = call.arguments.layout.gave_up(call.arguments.self);
+    if (i != call.arguments.self) set_flag(call.theirs(i, word), call.number);
+  }
   __threadfence_system();
   *const_cast<volatile std::uint32_t*>(&report.reason) = static_cast<std::uint32_t>(reason);
   __threadfence();
   *const_cast<volatile std::uint32_t*>(&call.own().failed) = 1;
+}
+
+// Has a peer given up on this call? It told so before its kernel ended.
+inline __device__ bool peer_gave_up(const Call& call) {
+  for (int k = 1; k < call.arguments.size; ++k) {
+    const std::byte* word = call.mine(call.arguments.layout.gave_up(call.peer(k)));
+    if (flag(word) == call.number) return true;
+  }
+  return false;
 }
 
 // Why to wait for a member no longer, if so. The host's memory is far away, and is looked at in one

@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -60,6 +61,28 @@ int multiprocessors_of(int ordinal) {
   return count;
 }
 
+// Held by this member while kernels of its own could still write, then by its peers.
+class Draining final : public world::Hold {
+ public:
+  explicit Draining(int rank) : rank_(rank) {}
+
+  // Its kernels have ended.
+  void leave_to(std::shared_ptr<const world::Hold> peers) noexcept {
+    if (ended_.load(std::memory_order_relaxed)) return;
+    peers_ = std::move(peers);
+    ended_.store(true, std::memory_order_release);
+  }
+  std::optional<int> holder() const noexcept override {
+    if (!ended_.load(std::memory_order_acquire)) return rank_;
+    return peers_->holder();
+  }
+
+ private:
+  const int rank_;
+  std::shared_ptr<const world::Hold> peers_;
+  std::atomic<bool> ended_ = false;
+};
+
 class CudaChannel : public Channel, private world::Listener {
  public:
   CudaChannel(std::shared_ptr<world::State> state,
@@ -77,6 +100,7 @@ class CudaChannel : public Channel, private world::Listener {
         layout_(Layout::of(checked_size(group))),
         stream_user_(endpoint_.state.get()),
         mapped_(allocate_pinned(Mapped::bytes(group.size()), ordinal_)),
+        draining_(std::make_shared<Draining>(endpoint_.state->rank())),
         control_(endpoint_.state->arena().allocate(host_control_bytes(group.size()), true)) {
     endpoint_.self = *group.position(endpoint_.state->rank());
     endpoint_.controls[static_cast<std::size_t>(endpoint_.self)] = {
@@ -99,7 +123,7 @@ class CudaChannel : public Channel, private world::Listener {
     if (failures_) {
       endpoint_.state->liveness().remove(*this);
       leave();
-      if (!held_) held_ = failures_->peers();
+      if (!held_) held_ = draining_;
     }
     cudaEventDestroy(last_);
     endpoint_.state->arena().free(control_, held_);
@@ -126,7 +150,7 @@ class CudaChannel : public Channel, private world::Listener {
             .count());
     arguments_.mapped = &mapped();
     arguments_.one_gpu = !endpoint_.state->parcels().between_processes() && share_a_gpu(members);
-    failures_.emplace(endpoint_);
+    failures_.emplace(endpoint_, shm::Writes::by_devices);
     endpoint_.state->liveness().add(*this);
     tell_kernels();
   }
@@ -359,7 +383,7 @@ class CudaChannel : public Channel, private world::Listener {
     endpoint_.for_each_peer([&](int i) {
       if (endpoint_.ended(i)) ended |= std::uint32_t{1} << i;
     });
-    std::atomic_ref(mapped().ended).store(ended, std::memory_order_seq_cst);
+    std::atomic_ref(mapped().ended).fetch_or(ended, std::memory_order_seq_cst);
     if (failures_->failed()) std::atomic_ref(mapped().failed).store(1, std::memory_order_seq_cst);
   }
 
@@ -379,15 +403,21 @@ class CudaChannel : public Channel, private world::Listener {
   // Sees to it that no kernel of this member writes any more, says so, and keeps what a peer that
   // has not said so could still write out of use.
   void settle() {
-    if (settled_ || !stop_kernels(longest_draining)) return;
+    if (settled_) return;
+    if (!stop_kernels(longest_draining)) {  // the next call tries again, or the destructor
+      keep_offers();
+      return;
+    }
     failures_->end();
     ring_peers();
     if (!failures_->wait_for_peers_to_end()) keep_offers();
+    draining_->leave_to(failures_->peers());
     settled_ = true;
   }
 
   void keep_offers() {
-    for (const Offer& offer : offers_) failures_->keep_from_peers(arena_, offer.range);
+    if (std::exchange(kept_, true)) return;
+    for (const Offer& offer : offers_) arena_.quarantine(offer.range, draining_);
   }
 
   void ring_peers() {
@@ -423,11 +453,13 @@ class CudaChannel : public Channel, private world::Listener {
       const bool in_flight = launched_ && !last_has_ended();
       const bool stopped = stop_kernels(endpoint_.timeout + longest_draining);
       if (launched_) cudaEventSynchronize(last_);
-      if (stopped) failures_->end();
-      if (in_flight) keep_offers();
-    } catch (const std::exception&) {
-      failures_->end();  // no kernel runs on a device that is lost
+      if (reason() != Reason::none && !failures_->failed()) failures_->announce(reported());
+      if (in_flight || failures_->failed()) keep_offers();
+      if (!stopped) return;
+    } catch (const std::exception&) {  // no kernel runs on a device that is lost
     }
+    failures_->end();
+    draining_->leave_to(failures_->peers());
     ring_peers();
   }
 
@@ -443,9 +475,10 @@ class CudaChannel : public Channel, private world::Listener {
   const Layout layout_;
   StreamUser stream_user_;
   const Pinned mapped_;
+  const std::shared_ptr<Draining> draining_;
   const world::Range control_;
   world::Range device_control_;
-  std::shared_ptr<const world::Hold> held_;  // by members that could write to this one's memory
+  std::shared_ptr<const world::Hold> held_;  // by who could write to this member's memory
   cudaEvent_t last_ = nullptr;               // behind the last gather that was not captured
   int blocks_at_most_ = 1;
   std::optional<shm::Failures> failures_;  // once connected
@@ -454,6 +487,7 @@ class CudaChannel : public Channel, private world::Listener {
   bool launched_ = false;
   std::uint64_t last_stream_ = 0;
   bool settled_ = false;
+  bool kept_ = false;  // the offers
   bool told_ = false;  // what a kernel of this member has found
   std::vector<Offer> offers_;
 

@@ -79,8 +79,12 @@ struct Layout {
   constexpr std::size_t finished(int from) const {
     return sizeof(Own) + 8 * static_cast<std::size_t>(from);
   }
+  // The call in which that member's kernel has given up.
+  constexpr std::size_t gave_up(int from) const {
+    return finished(members) + 8 * static_cast<std::size_t>(from);
+  }
   constexpr std::size_t header(int from, std::uint64_t call) const {
-    return round_up(finished(members)) +
+    return round_up(gave_up(members)) +
            sizeof(Packet) * packets_a_header *
                (static_cast<std::size_t>(from) * 2 + static_cast<std::size_t>(call & 1));
   }

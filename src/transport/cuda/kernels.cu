@@ -73,9 +73,9 @@ __device__ void end_rows(const Call& call, const Moved& moved, std::uint64_t row
   if (moved.well) wait_for_members(call, row_blocks);
   __syncthreads();
   if (threadIdx.x != 0) return;
-  // A sender may change its shard once it has given up on this call; then what was pulled is not
-  // what was gathered.
-  if (moved.pulled && from_host(&call.arguments.mapped->failed) != 0) {
+  // A sender may change its shard once it has given up on this call, by its host's or its kernel's
+  // decision; then what was pulled is not what was gathered.
+  if (moved.pulled && (from_host(&call.arguments.mapped->failed) != 0 || peer_gave_up(call))) {
     give_up(call, Reason::elsewhere, 0);
   }
   call.own().row_blocks = row_blocks;

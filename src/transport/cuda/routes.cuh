@@ -81,8 +81,9 @@ inline __device__ std::uint64_t piece_begin(std::uint64_t turn) {
   return (turn * gridDim.x + blockIdx.x) * piece_bytes;
 }
 
+// Grows for 2^40 calls, with up to 2^24 pieces of a block in each.
 inline __device__ std::uint64_t staged_flag(const Call& call, std::uint64_t pieces) {
-  return call.number << 32 | pieces;
+  return call.number << 24 | pieces;
 }
 
 // Packed bytes as rows whose first byte is byte `begin` of the section.

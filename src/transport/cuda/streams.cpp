@@ -23,8 +23,9 @@ struct Users {
   std::map<std::uint64_t, User> streams;
 };
 
+// Never destroyed: a communicator of static lifetime may outlive what is.
 Users& users() {
-  static Users instance;
+  static auto& instance = *new Users;
   return instance;
 }
 

@@ -27,6 +27,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string_view>
@@ -109,8 +110,16 @@ class NcclChannel : public Channel, private world::Listener {
 
   // Captured graphs are gone: the communicator outlives them.
   ~NcclChannel() override {
-    if (!endpoint_.state->in_own_process()) return;
-    const CurrentDevice current(ordinal_);
+    if (!endpoint_.state->in_own_process()) {
+      static_cast<void>(communicator_.release());  // the parent's, and so are their threads
+      static_cast<void>(watchdog_.release());
+      return;
+    }
+    std::optional<CurrentDevice> current;
+    try {
+      current.emplace(ordinal_);
+    } catch (const Error&) {  // the device is lost, and all that follows knows
+    }
     if (machinery_) {
       watchdog_.reset();
       endpoint_.state->liveness().remove(*this);
@@ -147,9 +156,10 @@ class NcclChannel : public Channel, private world::Listener {
     endpoint_.state->liveness().add(*this);
     const shm::Occupancy::Call call(occupancy_);
     try {
-      watchdog_.emplace([this] { look(); });
+      watchdog_ = std::make_unique<Watchdog>([this] { look(); });
       const CurrentDevice current(ordinal_);
-      communicator_.emplace(members.front().id, endpoint_.size(), endpoint_.self);
+      communicator_ =
+          std::make_unique<NcclCommunicator>(members.front().id, endpoint_.size(), endpoint_.self);
       finish("making a communicator");
     } catch (const Error& error) {
       machinery_->failures.announce(error);
@@ -221,7 +231,9 @@ class NcclChannel : public Channel, private world::Listener {
   // The parts that work on connected control memory.
   struct Machinery {
     explicit Machinery(const shm::Endpoint& endpoint)
-        : failures(endpoint), waiter(endpoint, failures), agreement(endpoint, waiter) {}
+        : failures(endpoint, shm::Writes::by_devices),
+          waiter(endpoint, failures),
+          agreement(endpoint, waiter) {}
 
     shm::Failures failures;
     shm::Waiter waiter;
@@ -554,8 +566,8 @@ class NcclChannel : public Channel, private world::Listener {
   cudaEvent_t last_ = nullptr;  // behind the last gather that was not captured
   std::optional<SideStream> side_stream_;
   std::optional<Machinery> machinery_;  // once connected
-  std::optional<NcclCommunicator> communicator_;
-  std::optional<Watchdog> watchdog_;
+  std::unique_ptr<NcclCommunicator> communicator_;
+  std::unique_ptr<Watchdog> watchdog_;
 
   shm::Occupancy occupancy_;
   std::uint64_t calls_ = 0;

@@ -1,6 +1,7 @@
 #include "transport/nccl/communicator.h"
 
 #include <cstddef>
+#include <system_error>
 #include <utility>
 
 namespace muster::transport::nccl {
@@ -62,10 +63,14 @@ void NcclCommunicator::exchange(std::span<const Transfer> sent,
 
 // ncclCommAbort first raises the flag that ends kernels, then waits until captured graphs are gone:
 // that may be long, and the flag is what matters.
-void NcclCommunicator::abort() {
+void NcclCommunicator::abort() noexcept {
   if (handle_ == nullptr) return;
-  aborting_ = std::thread(
-      [&nccl = nccl_, handle = std::exchange(handle_, nullptr)] { nccl.abort(handle); });
+  ncclComm_t handle = std::exchange(handle_, nullptr);
+  try {
+    aborting_ = std::thread([&nccl = nccl_, handle] { nccl.abort(handle); });
+  } catch (const std::system_error&) {  // no thread is to be had: this one waits
+    nccl_.abort(handle);
+  }
 }
 
 }  // namespace muster::transport::nccl

@@ -40,7 +40,7 @@ class NcclCommunicator {
 
   // Ends what runs on the device, soon, and everything for good; the rest goes on in the
   // background. Nothing else may be called afterwards, but this again.
-  void abort();
+  void abort() noexcept;
 
  private:
   const Library& nccl_;

@@ -129,15 +129,32 @@ void Reservation::map(Range range, CUmemGenericAllocationHandle handle, int home
   const CUresult status = driver().map(base_ + range.offset, range.bytes, 0, handle, 0);
   driver().release(handle);  // the mapping keeps the memory
   require(status, "mapping GPU memory");
-  mapped_.emplace(range.offset, range.bytes);
+  std::set<int> reaching;
+  CUresult refusal = CUDA_SUCCESS;
   const int devices = device_count();
   for (int i = 0; i < devices; ++i) {
     CUmemAccessDesc access{};
     access.location = {CU_MEM_LOCATION_TYPE_DEVICE, {i}};
     access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
     const CUresult granted = driver().set_access(base_ + range.offset, range.bytes, &access, 1);
-    if (i == home) require(granted, "opening GPU memory to its device");
+    if (granted == CUDA_SUCCESS) {
+      reaching.insert(i);
+    } else if (i == home || reaching_.contains(i)) {
+      refusal = granted;
+    }
   }
+  if (refusal != CUDA_SUCCESS) driver().unmap(base_ + range.offset, range.bytes);
+  require(refusal, "opening GPU memory to a device");
+  if (mapped_.empty()) reaching_ = std::move(reaching);
+  mapped_.emplace(range.offset, range.bytes);
+}
+
+void Reservation::unmap_what_overlaps(Range range) {
+  std::erase_if(mapped_, [&](const auto& mapped) {
+    if (!range.overlaps({mapped.first, mapped.second})) return false;
+    driver().unmap(base_ + mapped.first, mapped.second);
+    return true;
+  });
 }
 
 // What cudaMalloc's memory has, and engines demand: that of textures, on all devices so far.
@@ -269,6 +286,8 @@ bool CudaMemory::take(const Parcel& parcel) {
     auto* const descriptor = reinterpret_cast<void*>(number);
     require(driver().import_handle(&handle, descriptor, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR),
             "importing a peer's GPU memory");
+    // What lies there was handed out in vain: its owner, which another peer refused, never used it.
+    reservation->unmap_what_overlaps({label.offset, label.bytes});
     reservation->map({label.offset, label.bytes}, handle, -1);
     return true;
   } catch (const Error&) {

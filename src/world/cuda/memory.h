@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <utility>
 
 namespace muster::world::cuda {
@@ -41,13 +42,17 @@ class Reservation {
   // The part of the range before the first memory in it.
   Range first_hole(Range range) const noexcept;
 
-  // Puts memory there for all devices of this process that can reach it; `home` must. Owns the
-  // handle from now on, whatever happens.
+  // Puts memory there for all devices of this process that can reach it; `home` must, and so must
+  // those that reach what is there already. Owns the handle from now on, whatever happens.
   void map(Range range, CUmemGenericAllocationHandle handle, int home);
+
+  // Takes memory away again that nobody uses.
+  void unmap_what_overlaps(Range range);
 
  private:
   CUdeviceptr base_ = 0;
   std::size_t bytes_;
+  std::set<int> reaching_;                     // devices, from the first memory on
   std::map<std::size_t, std::size_t> mapped_;  // offset, bytes
 };
 
