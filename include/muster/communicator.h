@@ -87,7 +87,8 @@ class MUSTER_EXPORT Communicator {
   /// One copy where `full` or the sender's shard lies in a Buffer; two through staging otherwise.
   ///
   /// On a GPU the call enqueues the gather and returns: it neither waits nor allocates, and may be
-  /// captured in a CUDA graph. A failure on the device is thrown by check() and by the next call;
+  /// captured in a CUDA graph. (By NCCL it waits for the other members' calls, and the first ones
+  /// may allocate.) A failure on the device is thrown by check() and by the next call;
   /// until then outputs are unspecified. Gathers of one communicator follow each other also on
   /// different streams, but for those in a graph. The communicator outlives its graphs, and its
   /// destructor aborts a gather that is still in flight.
