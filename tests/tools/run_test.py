@@ -10,6 +10,7 @@ import unittest
 from command_line import CommandLineTest, is_alive
 
 FOREIGN_THREAD = os.environ.get("FOREIGN_THREAD")
+NO_FLOCK = os.environ.get("NO_FLOCK")
 RANK = "import os, sys, time; rank = int(os.environ['MUSTER_RANK']); "
 
 
@@ -92,6 +93,14 @@ class Environment(CommandLineTest):
         self.environment["XDG_RUNTIME_DIR"] = runtime
         result = self.muster("run", "-n", 1, *shell("echo $MUSTER_RENDEZVOUS"))
         self.assertTrue(result.stdout.startswith(f"[0] {runtime}/muster-"), result.stdout)
+
+    @unittest.skipUnless(NO_FLOCK, "a sanitizer's runtime has to be loaded first")
+    def test_a_place_that_knows_no_locks_is_an_error(self):
+        self.environment["LD_PRELOAD"] = NO_FLOCK
+        result = self.muster("run", "-n", 2, "true")
+        self.assertEqual(result.returncode, 125)
+        self.assertIn(f"cannot lock {self.directory}/muster-", result.stderr)
+        self.assertEqual(self.directories_left(), [])
 
 
 class Status(CommandLineTest):

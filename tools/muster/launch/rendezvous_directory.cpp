@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <utility>
 
 namespace muster::tool {
 namespace {
@@ -29,23 +30,31 @@ std::string prefix() {
   return fmt::format("muster-{}-", ::geteuid());
 }
 
-// The directory, locked; nothing if it is gone, not ours, or another launcher's.
-FileDescriptor lock(const fs::path& path) {
+// A directory, locked, or why it is not: EWOULDBLOCK if it is another launcher's, ENOENT if it is
+// gone, EPERM if it is not ours.
+struct Lock {
+  FileDescriptor directory;
+  int error = 0;
+};
+
+Lock lock(const fs::path& path) {
   FileDescriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   struct stat status {};
   if (!directory || ::flock(directory.get(), LOCK_EX | LOCK_NB) != 0 ||
-      ::fstat(directory.get(), &status) != 0 || status.st_uid != ::geteuid() ||
-      status.st_nlink == 0) {  // removed between open and flock
-    return {};
+      ::fstat(directory.get(), &status) != 0) {
+    return {.directory = {}, .error = errno};
   }
-  return directory;
+  if (status.st_uid != ::geteuid()) return {.directory = {}, .error = EPERM};
+  if (status.st_nlink == 0) return {.directory = {}, .error = ENOENT};  // since it was opened
+  return {.directory = std::move(directory)};
 }
 
 void sweep(const fs::path& base) {
   std::error_code ignored;  // a stale directory that cannot be removed hurts nobody
   for (const auto& entry : fs::directory_iterator(base, ignored)) {
     if (!entry.path().filename().string().starts_with(prefix())) continue;
-    if (const FileDescriptor stale = lock(entry.path())) fs::remove_all(entry.path(), ignored);
+    const Lock stale = lock(entry.path());
+    if (stale.directory) fs::remove_all(entry.path(), ignored);
   }
 }
 
@@ -61,7 +70,12 @@ RendezvousDirectory::RendezvousDirectory() {
           fmt::format("cannot make a directory in {}: {}", base.string(), strerror(errno)));
     }
     path_ = name;
-    lock_ = lock(path_);
+    Lock made = lock(path_);
+    lock_ = std::move(made.directory);
+    if (lock_ || made.error == EWOULDBLOCK || made.error == ENOENT) continue;
+    ::rmdir(path_.c_str());
+    throw Failure(fmt::format(
+        "cannot lock {}: {} (TMPDIR names another place)", path_.string(), strerror(made.error)));
   }
   if (::mkdir(for_ranks().c_str(), 0700) != 0) {
     throw Failure(fmt::format("cannot make {}: {}", for_ranks().string(), strerror(errno)));
