@@ -94,6 +94,22 @@ class Environment(CommandLineTest):
         result = self.muster("run", "-n", 1, *shell("echo $MUSTER_RENDEZVOUS"))
         self.assertTrue(result.stdout.startswith(f"[0] {runtime}/muster-"), result.stdout)
 
+    def test_directories_of_the_users_own_stay_whatever_their_names(self):
+        names = [f"muster-{os.geteuid()}-{rest}" for rest in ("results", "abc123", "def456")]
+        for name in names:
+            os.makedirs(os.path.join(self.directory, name, "important"))
+        os.chmod(os.path.join(self.directory, names[1]), 0o700)
+        self.assertEqual(self.muster("run", "-n", 1, "true").returncode, 0)
+        for name in names:
+            self.assertTrue(os.path.isdir(os.path.join(self.directory, name, "important")), name)
+
+    def test_a_directory_of_a_launcher_that_was_killed_goes(self):
+        left = os.path.join(self.directory, f"muster-{os.geteuid()}-abc123")
+        os.makedirs(os.path.join(left, "ranks", "socket"))
+        os.chmod(left, 0o700)
+        self.assertEqual(self.muster("run", "-n", 1, "true").returncode, 0)
+        self.assertEqual(self.directories_left(), [])
+
     @unittest.skipUnless(NO_FLOCK, "a sanitizer's runtime has to be loaded first")
     def test_a_place_that_knows_no_locks_is_an_error(self):
         self.environment["LD_PRELOAD"] = NO_FLOCK

@@ -7,10 +7,12 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace muster::tool {
@@ -49,10 +51,25 @@ Lock lock(const fs::path& path) {
   return {.directory = std::move(directory)};
 }
 
+constexpr std::string_view unique_part = "XXXXXX";
+constexpr std::string_view ranks = "ranks";
+
+// Did a launcher make it? The user may like the name as well.
+bool is_a_launchers(const fs::path& path) {
+  const std::string name = path.filename();
+  std::error_code ignored;
+  const fs::directory_iterator content(path, ignored);
+  return name.starts_with(prefix()) && name.size() == prefix().size() + unique_part.size() &&
+         fs::symlink_status(path, ignored).permissions() == fs::perms::owner_all &&
+         std::all_of(begin(content), end(content), [](const fs::directory_entry& entry) {
+           return entry.path().filename() == ranks;
+         });
+}
+
 void sweep(const fs::path& base) {
   std::error_code ignored;  // a stale directory that cannot be removed hurts nobody
   for (const auto& entry : fs::directory_iterator(base, ignored)) {
-    if (!entry.path().filename().string().starts_with(prefix())) continue;
+    if (!is_a_launchers(entry.path())) continue;
     const Lock stale = lock(entry.path());
     if (stale.directory) fs::remove_all(entry.path(), ignored);
   }
@@ -64,7 +81,7 @@ RendezvousDirectory::RendezvousDirectory() {
   const fs::path base = base_directory();
   sweep(base);
   while (!lock_) {  // a launcher that sweeps may lock and remove it first
-    std::string name = base / (prefix() + "XXXXXX");
+    std::string name = base / (prefix() + std::string(unique_part));
     if (::mkdtemp(name.data()) == nullptr) {
       throw Failure(
           fmt::format("cannot make a directory in {}: {}", base.string(), strerror(errno)));
@@ -80,6 +97,10 @@ RendezvousDirectory::RendezvousDirectory() {
   if (::mkdir(for_ranks().c_str(), 0700) != 0) {
     throw Failure(fmt::format("cannot make {}: {}", for_ranks().string(), strerror(errno)));
   }
+}
+
+fs::path RendezvousDirectory::for_ranks() const {
+  return path_ / ranks;
 }
 
 RendezvousDirectory::~RendezvousDirectory() {

@@ -10,7 +10,8 @@ namespace muster::tool {
 // Makes muster-<uid>-XXXXXX/ranks, both of mode 0700, under $XDG_RUNTIME_DIR, $TMPDIR or /tmp, and
 // removes them when it goes. A launcher that is killed leaves its directory behind; it holds a lock
 // on it while it lives, so the next launcher of the same user finds those that nobody locks and
-// removes them. The ranks have a directory of their own in it, because they lock and remove theirs.
+// removes them, if they look as it made them. The ranks have a directory of their own in it,
+// because they lock and remove theirs.
 class RendezvousDirectory {
  public:
   RendezvousDirectory();
@@ -18,7 +19,7 @@ class RendezvousDirectory {
   RendezvousDirectory(const RendezvousDirectory&) = delete;
   RendezvousDirectory& operator=(const RendezvousDirectory&) = delete;
 
-  std::filesystem::path for_ranks() const { return path_ / "ranks"; }
+  std::filesystem::path for_ranks() const;
 
  private:
   std::filesystem::path path_;
