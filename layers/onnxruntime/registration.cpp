@@ -63,11 +63,6 @@ OrtCustomOpDomain* domain_for(Dialect dialect, const SessionSettings& settings) 
   return domains.emplace_back(dialect, settings).domain;
 }
 
-// The engine takes a domain once only: options to which it was added are marked.
-std::string mark_of(Dialect dialect) {
-  return "muster.registered." + operator_name(dialect);
-}
-
 OrtStatus* too_old(const OrtApiBase& base) {
   const OrtApi* first = base.GetApi(1);
   if (first == nullptr) return nullptr;  // there is no way to say it
@@ -89,7 +84,8 @@ OrtStatus* register_domain(OrtSessionOptions* options,
   Ort::InitApi(api);
   return guarded("muster: ", [&] {
     process_world();
-    const std::string mark = mark_of(dialect);
+    // The engine takes a domain once only: options to which it was added are marked.
+    const std::string mark = "muster.registered." + operator_name(dialect);
     if (Ort::ConstSessionOptions(options).HasConfigEntry(mark.c_str())) return;
     OrtCustomOpDomain* domain = domain_for(dialect, settings_of(options));
     Ort::ThrowOnError(api->AddCustomOpDomain(options, domain));

@@ -122,7 +122,7 @@ Command add_run(CLI::App& app, const std::optional<std::vector<std::string>>& be
       "shard` "
       "made: `muster run -n 4\nmodel.onnx --help`. \"{{rank}}\" in its files' names is the rank's "
       "number.\n\n{}\n\nExample:\n  muster run -n 4 ./program --its-own-option\n  muster run -n 4 "
-      "model.onnx --input x=x.npy --output results",
+      "split --input x=x.npy --output results",
       memory_per_rank >> 20,
       exit_statuses));
 

@@ -62,9 +62,9 @@ static __device__ __noinline__ void give_up(const Call call, Reason reason, std:
   }
   report.call = call.number;
   report.members = members;
-  for (int i = 0; i < call.arguments.size; ++i) {
-    const std::size_t word = call.arguments.layout.gave_up(call.arguments.self);
-    if (i != call.arguments.self) set_flag(call.theirs(i, word), call.number);
+  const std::size_t word = call.arguments.layout.gave_up(call.arguments.self);
+  for (int k = 1; k < call.arguments.size; ++k) {
+    set_flag(call.theirs(call.peer(k), word), call.number);
   }
   __threadfence_system();
   *const_cast<volatile std::uint32_t*>(&report.reason) = static_cast<std::uint32_t>(reason);

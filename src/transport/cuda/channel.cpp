@@ -450,10 +450,11 @@ class CudaChannel : public Channel, private world::Listener {
   void leave() {
     try {
       const RelaxedCapture relaxed;
+      const bool gave_up = reason() != Reason::none;  // not because it is stopped now
       const bool in_flight = launched_ && !last_has_ended();
       const bool stopped = stop_kernels(endpoint_.timeout + longest_draining);
       if (launched_) cudaEventSynchronize(last_);
-      if (reason() != Reason::none && !failures_->failed()) failures_->announce(reported());
+      if (gave_up && !failures_->failed()) failures_->announce(reported());
       if (in_flight || failures_->failed()) keep_offers();
       if (!stopped) return;
     } catch (const std::exception&) {  // no kernel runs on a device that is lost

@@ -121,8 +121,10 @@ class ShmChannel : public Channel, private world::Listener {
 
   void gather() {
     const Occupancy::Call call(occupancy_);
-    if (machinery_->failures.failed()) machinery_->failures.end();
-    check();
+    if (machinery_->failures.failed()) {
+      machinery_->failures.end();
+      throw machinery_->failures.recorded();
+    }
     refuse_quarantined(endpoint_, endpoint_.state->arena(), "output", output_);
     refuse_quarantined(endpoint_, endpoint_.state->arena(), "shard", shard_);
     try {
