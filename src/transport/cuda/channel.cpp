@@ -33,6 +33,7 @@ namespace {
 using world::cuda::CudaArena;
 using world::cuda::CudaMemory;
 using world::cuda::CurrentDevice;
+using world::cuda::driver;
 using world::cuda::require;
 
 // How long to wait for kernels of a failed communicator. They look around every few microseconds.
@@ -107,7 +108,7 @@ class CudaChannel : public Channel, private world::Listener {
         endpoint_.state->arena().base() + control_.offset, group.size()};
     try {
       const CurrentDevice current(ordinal_);
-      require(load_kernels(), "loading muster's kernels");
+      require(kernels_.load(group.size()), "loading muster's kernels");
       require(cudaEventCreateWithFlags(&last_, cudaEventDisableTiming), "making an event");
       device_control_ = arena_.allocate(layout_.bytes(), true);
     } catch (...) {
@@ -189,14 +190,14 @@ class CudaChannel : public Channel, private world::Listener {
     shm::refuse_quarantined(endpoint_, arena_, "shard", shard_);
     refuse_legacy(stream);
     const CurrentDevice current(ordinal_);
-    auto* const handle = static_cast<cudaStream_t>(stream.handle());
-    cudaStreamCaptureStatus capture{};
-    require(cudaStreamIsCapturing(handle, &capture), "asking whether a stream is captured");
-    if (capture == cudaStreamCaptureStatusNone) {
+    auto* const handle = static_cast<CUstream>(stream.handle());
+    CUstreamCaptureStatus capture{};
+    require(driver().stream_is_capturing(handle, &capture), "asking whether a stream is captured");
+    if (capture == CU_STREAM_CAPTURE_STATUS_NONE) {
       run(handle);
     } else {
       offer_output(true);
-      require(launch(arguments_, grid_, handle), "capturing a gather");
+      require(kernels_.launch(arguments_, grid_, handle), "capturing a gather");
     }
   }
 
@@ -299,7 +300,7 @@ class CudaChannel : public Channel, private world::Listener {
   bool last_has_ended() const { return query(last_) == cudaSuccess; }
 
   // Behind the last gather, also where that is on another stream.
-  void run(cudaStream_t stream) {
+  void run(CUstream stream) {
     const std::uint64_t number = stream_user_.claim(stream);
     offer_output(false);
     std::unique_lock<std::timed_mutex> alone;
@@ -307,8 +308,8 @@ class CudaChannel : public Channel, private world::Listener {
       if (launched_) require(cudaStreamWaitEvent(stream, last_, 0), "ordering two streams");
       alone = alone_on_new_streams();
     }
-    require(launch(arguments_, grid_, stream), "launching a gather");
-    require(cudaEventRecord(last_, stream), "recording an event");
+    require(kernels_.launch(arguments_, grid_, stream), "launching a gather");
+    require(driver().event_record(last_, stream), "recording an event");
     launched_ = true;
     last_stream_ = number;
   }
@@ -477,6 +478,7 @@ class CudaChannel : public Channel, private world::Listener {
   StreamUser stream_user_;
   const Pinned mapped_;
   const std::shared_ptr<Draining> draining_;
+  Kernels kernels_;
   const world::Range control_;
   world::Range device_control_;
   std::shared_ptr<const world::Hold> held_;  // by who could write to this member's memory

@@ -13,6 +13,7 @@
 #include "transport/cuda/routes.cuh"
 #include "transport/cuda/usual_packets.cuh"
 #include "transport/cuda/usual_rows.cuh"
+#include "world/cuda/driver.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -194,16 +195,18 @@ Grid choose_grid(std::size_t output_bytes, int members, int blocks_at_most) {
 
 namespace {
 
-struct Kernel {
-  const void* function;
-  int members;  // at most
-};
+// What is gathered how: an index.
+int kind_of(const Grid& grid) {
+  return grid.packed * 2 + grid.usual;
+}
 
-// By what is gathered, then by members.
-constexpr int kinds = 4;
-const Kernel* kernels_of(const Grid& grid) {
+const void* function_of(const Grid& grid, int members) {
+  struct Function {
+    const void* address;
+    int members;  // at most
+  };
   const auto address = [](auto* function) { return reinterpret_cast<const void*>(function); };
-  static const Kernel all[kinds][4] = {
+  static const Function all[][4] = {
       {{address(gather_rows<8>), 8}, {address(gather_rows<most_members>), most_members}},
       {{address(gather_usual_rows<8>), 8},
        {address(gather_usual_rows<most_members>), most_members}},
@@ -212,13 +215,9 @@ const Kernel* kernels_of(const Grid& grid) {
        {address(gather_usual_packets<4>), 4},
        {address(gather_usual_packets<8>), 8},
        {address(gather_packets<most_members>), most_members}}};
-  return all[grid.packed * 2 + grid.usual];
-}
-
-const void* kernel(const Grid& grid, int members) {
-  const Kernel* kernel = kernels_of(grid);
-  while (kernel->members < members) ++kernel;
-  return kernel->function;
+  const Function* function = all[kind_of(grid)];
+  while (function->members < members) ++function;
+  return function->address;
 }
 
 }  // namespace
@@ -244,28 +243,35 @@ bool is_usual(const Arguments& a, const Grid& grid) {
          bytes <= most_pushed_words * sizeof(uint4);
 }
 
-cudaError_t load_kernels() {
+cudaError_t Kernels::load(int members) {
   for (const bool packed : {false, true}) {
     for (const bool usual : {false, true}) {
-      for (const int members : {2, 4, 8, most_members}) {
-        cudaFuncAttributes attributes{};
-        const Grid grid{.packed = packed, .usual = usual};
-        const cudaError_t status = cudaFuncGetAttributes(&attributes, kernel(grid, members));
-        if (status != cudaSuccess) return status;
-      }
+      const Grid grid{.packed = packed, .usual = usual};
+      const void* const function = function_of(grid, members);
+      cudaFuncAttributes attributes{};  // to ask for them loads the kernel
+      cudaError_t status = cudaFuncGetAttributes(&attributes, function);
+      if (status != cudaSuccess) return status;
+      status = cudaGetKernel(&by_kind_[static_cast<std::size_t>(kind_of(grid))], function);
+      if (status != cudaSuccess) return status;
     }
   }
   return cudaSuccess;
 }
 
-cudaError_t launch(const Arguments& arguments, const Grid& grid, cudaStream_t stream) {
+CUresult Kernels::launch(const Arguments& arguments, const Grid& grid, CUstream stream) const {
   void* parameters[] = {const_cast<Arguments*>(&arguments)};
-  return cudaLaunchKernel(kernel(grid, arguments.size),
-                          dim3(static_cast<unsigned>(grid.blocks)),
-                          dim3(static_cast<unsigned>(grid.threads)),
-                          parameters,
-                          0,
-                          stream);
+  const CUkernel kernel = by_kind_[static_cast<std::size_t>(kind_of(grid))];
+  return world::cuda::driver().launch_kernel(reinterpret_cast<CUfunction>(kernel),
+                                             static_cast<unsigned>(grid.blocks),
+                                             1,
+                                             1,
+                                             static_cast<unsigned>(grid.threads),
+                                             1,
+                                             1,
+                                             0,
+                                             stream,
+                                             parameters,
+                                             nullptr);
 }
 
 }  // namespace muster::transport::cuda

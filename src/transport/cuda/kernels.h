@@ -3,8 +3,10 @@
 
 #include "transport/cuda/control.h"
 
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <cstddef>
 
 namespace muster::transport::cuda {
@@ -25,9 +27,17 @@ Grid choose_grid(std::size_t output_bytes, int members, int blocks_at_most);
 // whole words? It has kernels of its own, which find out whether the others agree.
 bool is_usual(const Arguments& arguments, const Grid& grid);
 
-// Brings the kernels to the current device, so that no gather has to.
-cudaError_t load_kernels();
+// The kernels of a communicator.
+class Kernels {
+ public:
+  // Brings them to the current device, so that no gather has to.
+  cudaError_t load(int members);
 
-cudaError_t launch(const Arguments& arguments, const Grid& grid, cudaStream_t stream);
+  // Where the stream is captured, this adds to the graph.
+  CUresult launch(const Arguments& arguments, const Grid& grid, CUstream stream) const;
+
+ private:
+  std::array<CUkernel, 4> by_kind_{};
+};
 
 }  // namespace muster::transport::cuda

@@ -55,7 +55,8 @@ std::unique_lock<std::timed_mutex> alone_on_new_streams() {
 
 std::uint64_t StreamUser::claim(cudaStream_t stream) {
   unsigned long long number = 0;
-  world::cuda::require(cudaStreamGetId(stream, &number), "asking for a stream's number");
+  world::cuda::require(world::cuda::driver().stream_get_id(stream, &number),
+                       "asking for a stream's number");
   if (number == last_) return number;
   if (!claimed_.contains(number)) {
     const std::lock_guard lock(users().mutex);

@@ -38,6 +38,7 @@ Driver load() {
   look_up(d.device_get, "cuDeviceGet");
   look_up(d.device_get_attribute, "cuDeviceGetAttribute");
   look_up(d.primary_context_retain, "cuDevicePrimaryCtxRetain");
+  look_up(d.context_get_device, "cuCtxGetDevice");
   look_up(d.context_push, "cuCtxPushCurrent");
   look_up(d.context_pop, "cuCtxPopCurrent");
   look_up(d.address_reserve, "cuMemAddressReserve");
@@ -51,6 +52,10 @@ Driver load() {
   look_up(d.export_handle, "cuMemExportToShareableHandle");
   look_up(d.import_handle, "cuMemImportFromShareableHandle");
   look_up(d.granularity, "cuMemGetAllocationGranularity");
+  look_up(d.stream_get_id, "cuStreamGetId");
+  look_up(d.stream_is_capturing, "cuStreamIsCapturing");
+  look_up(d.launch_kernel, "cuLaunchKernel");
+  look_up(d.event_record, "cuEventRecord");
   return d;
 }
 
@@ -107,9 +112,10 @@ void require(CUresult status, std::string_view what) {
 }
 
 CurrentDevice::CurrentDevice(int ordinal) {
-  int before = 0;
-  require(cudaGetDevice(&before), "asking for the current device");
-  if (before == ordinal) return;
+  CUdevice wanted{};
+  CUdevice before{};
+  require(driver().device_get(&wanted, ordinal), "finding a device");
+  if (driver().context_get_device(&before) == CUDA_SUCCESS && before == wanted) return;
   require(driver().context_push(primary_context(ordinal)),
           fmt::format("setting device cuda:{}", ordinal));
   changed_ = true;
