@@ -251,7 +251,7 @@ cudaError_t Kernels::load(int members) {
       cudaFuncAttributes attributes{};  // to ask for them loads the kernel
       cudaError_t status = cudaFuncGetAttributes(&attributes, function);
       if (status != cudaSuccess) return status;
-      status = cudaGetKernel(&by_kind_[static_cast<std::size_t>(kind_of(grid))], function);
+      status = cudaGetFuncBySymbol(&by_kind_[static_cast<std::size_t>(kind_of(grid))], function);
       if (status != cudaSuccess) return status;
     }
   }
@@ -260,8 +260,7 @@ cudaError_t Kernels::load(int members) {
 
 CUresult Kernels::launch(const Arguments& arguments, const Grid& grid, CUstream stream) const {
   void* parameters[] = {const_cast<Arguments*>(&arguments)};
-  const CUkernel kernel = by_kind_[static_cast<std::size_t>(kind_of(grid))];
-  return world::cuda::driver().launch_kernel(reinterpret_cast<CUfunction>(kernel),
+  return world::cuda::driver().launch_kernel(by_kind_[static_cast<std::size_t>(kind_of(grid))],
                                              static_cast<unsigned>(grid.blocks),
                                              1,
                                              1,

@@ -27,7 +27,7 @@ Grid choose_grid(std::size_t output_bytes, int members, int blocks_at_most);
 // whole words? It has kernels of its own, which find out whether the others agree.
 bool is_usual(const Arguments& arguments, const Grid& grid);
 
-// The kernels of a communicator.
+// The kernels of a communicator, for the context that was current when they were loaded.
 class Kernels {
  public:
   // Brings them to the current device, so that no gather has to.
@@ -37,7 +37,7 @@ class Kernels {
   CUresult launch(const Arguments& arguments, const Grid& grid, CUstream stream) const;
 
  private:
-  std::array<CUkernel, 4> by_kind_{};
+  std::array<CUfunction, 4> by_kind_{};
 };
 
 }  // namespace muster::transport::cuda
