@@ -38,6 +38,7 @@ Driver load() {
   look_up(d.device_get, "cuDeviceGet");
   look_up(d.device_get_attribute, "cuDeviceGetAttribute");
   look_up(d.primary_context_retain, "cuDevicePrimaryCtxRetain");
+  look_up(d.context_get_current, "cuCtxGetCurrent");
   look_up(d.context_get_device, "cuCtxGetDevice");
   look_up(d.context_push, "cuCtxPushCurrent");
   look_up(d.context_pop, "cuCtxPopCurrent");
@@ -112,10 +113,15 @@ void require(CUresult status, std::string_view what) {
 }
 
 CurrentDevice::CurrentDevice(int ordinal) {
-  CUdevice wanted{};
-  CUdevice before{};
-  require(driver().device_get(&wanted, ordinal), "finding a device");
-  if (driver().context_get_device(&before) == CUDA_SUCCESS && before == wanted) return;
+  CUcontext context = nullptr;
+  require(driver().context_get_current(&context), "asking for the current context");
+  if (context != nullptr) {
+    CUdevice wanted{};
+    CUdevice before{};
+    require(driver().device_get(&wanted, ordinal), "finding a device");
+    require(driver().context_get_device(&before), "asking for the current device");
+    if (before == wanted) return;
+  }
   require(driver().context_push(primary_context(ordinal)),
           fmt::format("setting device cuda:{}", ordinal));
   changed_ = true;

@@ -11,8 +11,8 @@
 
 namespace muster::world::cuda {
 
-// The driver's functions for virtual memory and for contexts, and those of a gather's launch, which
-// the runtime would take half a microsecond longer for.
+// The driver's functions for virtual memory and for contexts, and those of a gather's launch, for
+// which the runtime takes half a microsecond longer.
 // https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__VA.html
 // https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__PRIMARY__CTX.html
 // https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__EXEC.html
@@ -21,6 +21,7 @@ struct Driver {
   decltype(&cuDeviceGet) device_get;
   decltype(&cuDeviceGetAttribute) device_get_attribute;
   decltype(&cuDevicePrimaryCtxRetain) primary_context_retain;
+  decltype(&cuCtxGetCurrent) context_get_current;
   decltype(&cuCtxGetDevice) context_get_device;
   decltype(&cuCtxPushCurrent) context_push;
   decltype(&cuCtxPopCurrent) context_pop;
