@@ -125,7 +125,7 @@ def verdict(values, bound, sign):
         return "not measured"
     worst = sign * max(sign * value for value in values)
     best = sign * min(sign * value for value in values)
-    text = f"{best:.2f}" if len(values) == 1 else f"{best:.2f} to {worst:.2f}"
+    text = f"{best:.3f}" if len(values) == 1 else f"{best:.3f} to {worst:.3f}"
     return f"{text}: {'met' if sign * worst <= sign * bound else 'NOT MET'}"
 
 

@@ -90,11 +90,11 @@ class GpuReport(unittest.TestCase):
             (self.folder / f"bench-{name}.jsonl").write_text(
                 "".join(json.dumps(r) + "\n" for r in rows))
         text, report = self.report()
-        self.assertIn("1 KiB a rank: at most 3.0 us: 2.90 to 4.00: NOT MET", text)
-        self.assertIn("up to 64 KiB: at most 1/2.2 of NCCL + permute: 0.50: NOT MET", text)
+        self.assertIn("1 KiB a rank: at most 3.0 us: 2.900 to 4.000: NOT MET", text)
+        self.assertIn("up to 64 KiB: at most 1/2.2 of NCCL + permute: 0.500: NOT MET", text)
         self.assertIn("above: at most 1/2.7 of NCCL + permute: not measured", text)
         self.assertIn("a plain call costs the host, while the other rank calls too: at most 5 us: "
-                      "4.20: met", text)
+                      "4.200: met", text)
         self.assertIn("| [1024] | 0 | 1024 | 2.90 | 6.00 (0.48) | – |", text)
         self.assertIn("wrong bytes in all measurements: 3", text)
         self.assertEqual(len(report["bench"]), 6)
