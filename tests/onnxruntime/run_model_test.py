@@ -1,6 +1,8 @@
 """`muster run -n N model.onnx`, used well and badly."""
 import json
 import os
+import resource
+import signal
 import sys
 import unittest
 
@@ -12,6 +14,13 @@ from network import all_gather, gather_network, network
 
 sys.path.insert(0, os.environ["MUSTER_TOOLS_TESTS"])
 from command_line import CommandLineTest  # noqa: E402
+
+
+def npy(shape, type="<f4", version=1, length=100):
+    """An array of zeros as in a file, but that its shape may be any; the header has that length."""
+    header = f"{{'descr': '{type}', 'fortran_order': False, 'shape': {shape}, }}".ljust(length - 1)
+    length_bytes = len(header + "\n").to_bytes(2 * version, "little")
+    return (b"\x93NUMPY" + bytes([version, 0]) + length_bytes + header.encode() + b"\n" + bytes(48))
 
 
 class RunModel(CommandLineTest):
@@ -34,6 +43,13 @@ class RunModel(CommandLineTest):
         os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
         onnx.save(model, self.path(name))
         return self.path(name)
+
+    def write_sharded(self, ranks):
+        """What `muster shard` writes, as far as the ranks' numbers go."""
+        for rank in range(ranks):
+            model = gather_network([3, 4], gather_dim=0)
+            helper.set_model_props(model, {"muster.rank": str(rank), "muster.ranks": str(ranks)})
+            self.write(f"sharded/rank{rank}.onnx", model)
 
     def run_model(self, *arguments, ranks=2, model=None, x="x.npy", options=()):
         return self.muster("run", "-n", ranks, *options, model or self.model,
@@ -58,6 +74,31 @@ class Outputs(RunModel):
         self.assert_runs(self.run_model("--output", self.path("out")))
         self.assertEqual(numpy.load(self.path("out/y.npy")).shape, (3, 8))
         numpy.testing.assert_array_equal(numpy.load(self.path("old.npy")), self.x)
+
+    def test_a_rank_that_is_killed_as_it_writes_leaves_no_part_of_them(self):
+        try:
+            os.close(os.open(self.directory, os.O_TMPFILE | os.O_WRONLY))
+        except OSError:
+            self.skipTest("needs a file system with files without names")
+
+        def kill_who_writes_8_mebibytes():  # more than an arena has
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, 8 << 20))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        self.save("large.npy", numpy.ones([1 << 20, 4], "float32"))
+        model = self.write("relu.onnx", network(
+            [helper.make_node("Relu", ["x"], ["y"])],
+            {"x": (TensorProto.FLOAT, ["batch", 4])}, {"y": (TensorProto.FLOAT, None)}))
+        os.mkdir(self.path("out"))
+        for before in ([], ["y.npy"]):
+            with self.subTest(before=before):
+                for name in before:
+                    self.save(f"out/{name}", self.x)
+                result = self.muster(
+                    "run", "-n", 1, model, f"--input=x={self.path('large.npy')}",
+                    "--output", self.path("out"), preexec_fn=kill_who_writes_8_mebibytes)
+                self.assertEqual(result.returncode, 128 + signal.SIGXFSZ, result.stderr)
+                self.assertEqual(os.listdir(self.path("out")), before)
+        numpy.testing.assert_array_equal(numpy.load(self.path("out/y.npy")), self.x)
 
     def test_behind_two_dashes_too(self):
         result = self.muster("run", "-n", 2, "--", self.model, "--input", f"x={self.path('x.npy')}")
@@ -88,6 +129,11 @@ class Outputs(RunModel):
         self.assert_runs(self.muster("run", "-n", 2, "split", "--input=x=x.npy",
                                      cwd=self.directory))
 
+    def test_a_directory_whose_models_say_which_rank_they_are_for(self):
+        self.write_sharded(2)
+        self.assert_runs(self.run_model("--output", self.path("out"), model=self.path("sharded")))
+        self.assertEqual(numpy.load(self.path("out/y.npy")).shape, (6, 4))
+
     def test_every_type_that_files_can_hold(self):
         types = {TensorProto.BOOL: "bool", TensorProto.INT8: "int8", TensorProto.INT16: "int16",
                  TensorProto.INT32: "int32", TensorProto.INT64: "int64",
@@ -104,6 +150,13 @@ class Outputs(RunModel):
                                                 x="typed.npy"))
                 y = numpy.load(self.path("out/y.npy"))
                 numpy.testing.assert_array_equal(y, numpy.concatenate([x, x]), strict=True)
+
+    def test_headers_of_any_length(self):
+        for version, length in ((1, 100), (1, 200), (1, 10_000), (2, 100), (2, 200)):
+            with self.subTest(version=version, length=length):
+                with open(self.path("zeros.npy"), "wb") as file:
+                    file.write(npy("(3, 4)", version=version, length=length))
+                self.assert_runs(self.run_model(x="zeros.npy", ranks=1))
 
     def test_one_dimension_and_none_and_no_elements(self):
         for shape in ([5], [0, 4], []):
@@ -144,6 +197,15 @@ class Figures(RunModel):
         self.save("wide.npy", numpy.ones([3, 5], "float32"))
         self.assertEqual(self.run_model("--profile", x="wide.npy").returncode, 125)
         self.assertEqual(sorted(os.listdir(self.directory)), ["model.onnx", "wide.npy", "x.npy"])
+
+    def test_names_cannot_reach_the_terminal_as_commands(self):
+        name = "\x1b[2Jy"
+        model = self.write("escape.onnx", network(
+            [helper.make_node("Relu", ["x"], [name])],
+            {"x": (TensorProto.FLOAT, [3, 4])}, {name: (TensorProto.FLOAT, [3, 4])}))
+        text = self.assert_runs(self.run_model("--output", self.path("out"), model=model))
+        self.assertNotIn("\x1b", text)
+        self.assertRegex(text, r"\?\[2Jy +float32 +\[3,4\] +.*/\?\[2Jy.npy")
 
     def test_an_output_whose_name_is_no_utf_8(self):
         with open(self.model, "rb") as file:
@@ -214,6 +276,13 @@ class Refused(RunModel):
         refused(good[:-5], "is cut short")
         refused(good[:40], "is no .npy file")
         refused(good.replace(b"(3, 4)", b"(9999999999999999, 4)"), "bad.npy")
+        refused(npy("(99999999999, 4)"), "bad.npy: is cut short")
+        refused(npy("(%s)" % ("1, " * 9)), "bad.npy: has a shape")
+        refused(npy("(3, 4)", type="<f4" + "4" * 9_900, length=10_000), "is no .npy file")
+        refused(npy("(3, 4)", length=20_000), "its header would have 20000 bytes")
+        refused(b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + good[10:],
+                "its header would have 4294967295 bytes")
+        refused(b"\x93NUMPY\x01\x00\x02\x00 \n", "its header is empty")
         self.save("bad.npy", numpy.asfortranarray(self.x))
         self.assert_refused_by_ranks("Fortran", self.run_model(x="bad.npy"))
         self.save("bad.npy", self.x.astype(">f4"))
@@ -228,6 +297,22 @@ class Refused(RunModel):
             result = self.run_model(model=self.path("bad.onnx"))
             self.assertEqual(result.returncode, 125, result.stderr)
             self.assertIn("muster: ", result.stderr)
+
+    def test_the_model_of_another_rank(self):
+        self.write_sharded(2)
+        for given, other in ((0, 1), (1, 0)):
+            model = self.path(f"sharded/rank{given}.onnx")
+            self.assert_refused_by_ranks(
+                f"{model} is for rank {given} of 2, and this is rank {other} of 2: give -n 2 and the "
+                f"directory that `muster shard` made ({self.path('sharded')})",
+                self.run_model(model=model))
+
+    def test_a_directory_for_more_or_fewer_ranks(self):
+        self.write_sharded(2)
+        self.assert_refused_by_ranks("is for rank 0 of 2, and this is rank 0 of 1: give -n 2",
+                                     self.run_model(model=self.path("sharded"), ranks=1))
+        self.assert_refused(self.run_model(model=self.path("sharded"), ranks=3),
+                            "there is no " + self.path("sharded/rank2.onnx"))
 
     def test_an_output_that_cannot_be_written(self):
         os.makedirs(self.path("out/y.npy"))

@@ -240,15 +240,23 @@ class Refuses(ShardTest):
         self.assertEqual(self.muster("shard", path, "-n", 2, "-o", taken + "/").returncode, 0)
         self.assert_refused(self.muster("shard", path, "-n", 2, "-o", taken), "it is there already")
         self.assert_refused(self.muster("shard", path, "-n", 2, "-o", path), "it is there already")
-        empty, link = (os.path.join(self.directory, name) for name in ("empty", "link"))
-        os.mkdir(empty)
-        os.symlink(empty, link)
+        link = os.path.join(self.directory, "link")
+        os.symlink("nowhere", link)
         self.assert_refused(self.muster("shard", path, "-n", 2, "-o", link), "it is there already")
         os.unlink(link)
-        os.rmdir(empty)
         missing = os.path.join(self.directory, "missing", "output")
         self.assert_refused(self.muster("shard", path, "-n", 2, "-o", missing), "No such file")
         self.assertEqual(sorted(os.listdir(self.directory)), ["model.onnx", "taken"])
+
+    def test_to_leave_anything_in_an_empty_directory(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+        path, empty = self.save(two_layers()), os.path.join(self.directory, "empty")
+        os.mkdir(empty)
+        result = self.muster("shard", path, "-n", 2, "-o", empty, preexec_fn=limit)
+        self.assert_refused(result, "File too large")
+        self.assertEqual(os.listdir(empty), [])
 
     def test_sizes_that_are_none(self):
         for option in ("--min-bytes", "--inline-limit"):
@@ -294,6 +302,60 @@ class Refuses(ShardTest):
             self.assertEqual(sorted(os.listdir(self.directory)), before)
 
 
+class Output(ShardTest):
+    FILES = ["rank0.onnx", "rank1.onnx"]
+
+    def setUp(self):
+        super().setUp()
+        self.model = self.save(two_layers())
+        self.output = os.path.join(self.directory, "output")
+
+    def write_to(self, output, **options):
+        result = self.muster("shard", self.model, "-n", 2, "-o", output, **options)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_an_empty_directory_is_kept_and_filled(self):
+        os.mkdir(self.output)
+        os.chmod(self.output, 0o2750)
+        before = os.stat(self.output)
+        self.write_to(self.output + "/")
+        after = os.stat(self.output)
+        self.assertEqual((after.st_ino, after.st_mode), (before.st_ino, before.st_mode))
+        self.assertEqual(sorted(os.listdir(self.output)), self.FILES)
+
+    def test_an_empty_directory_may_be_the_current_one_or_behind_a_link(self):
+        os.mkdir(self.output)
+        self.write_to(".", cwd=self.output)
+        self.assertEqual(sorted(os.listdir(self.output)), self.FILES)
+        shutil.rmtree(self.output)
+        os.mkdir(self.output)
+        os.symlink("output", os.path.join(self.directory, "link"))
+        self.write_to("link", cwd=self.directory)
+        self.assertEqual(sorted(os.listdir(self.output)), self.FILES)
+
+    def test_a_path_through_a_link_is_where_the_system_says(self):
+        os.makedirs(os.path.join(self.directory, "far", "folder"))
+        os.symlink("far/folder", os.path.join(self.directory, "link"))
+        self.write_to("link/../output", cwd=self.directory)
+        self.assertEqual(sorted(os.listdir(os.path.join(self.directory, "far/output"))), self.FILES)
+        self.assertFalse(os.path.exists(self.output))
+
+    def test_each_model_says_which_rank_it_is_for(self):
+        def metadata(directory):
+            return [{entry.key: entry.value for entry in model.metadata_props}
+                    for model in rank_models.load(directory)]
+
+        model = two_layers()
+        helper.set_model_props(model, {"author": "somebody"})
+        directory, _ = self.shard(model, 2, "--only", "nothing")
+        self.assertEqual(metadata(directory), [
+            {"author": "somebody", "muster.rank": rank, "muster.ranks": "2"} for rank in "01"])
+        again, _ = self.shard(f"{directory}/rank1.onnx", 3)
+        self.assertEqual(metadata(again), [
+            {"author": "somebody", "muster.rank": rank, "muster.ranks": "3"} for rank in "012"])
+        self.assertEqual(len(rank_models.load(again)[0].metadata_props), 3)
+
+
 class Reports(ShardTest):
     def test_a_dry_run_writes_nothing_and_shows_a_table(self):
         path = self.save(two_layers())
@@ -312,6 +374,9 @@ class Reports(ShardTest):
             held = sum(numpy_helper.to_array(t).nbytes for t in model.graph.initializer)
             self.assertEqual(report["bytes"]["by_rank"][rank], held)
         self.assertEqual(report["bytes"]["on_every_rank"], 0)
+
+    def test_help_says_that_a_pattern_is_one(self):
+        self.assertRegex(self.muster("shard", "--help").stdout, r"--only PATTERN +Split")
 
     def test_names_cannot_reach_the_terminal_as_commands(self):
         model = two_layers()

@@ -1,12 +1,12 @@
 // `muster shard`
 #include "commands.h"
 #include "exit_status.h"
+#include "printable.h"
 #include "shard/deferred_signals.h"
 #include "shard/graph.h"
 #include "shard/model.h"
 #include "shard/new_directory.h"
 #include "shard/plan.h"
-#include "shard/printable.h"
 #include "shard/report.h"
 #include "shard/rewrite.h"
 #include "shard/tensor_data.h"
@@ -82,14 +82,18 @@ Command add_shard(CLI::App& app) {
       ->required()
       ->check(CLI::Range(1, World::max_size))
       ->type_name("N");
-  app.add_option("-o,--output", options->output, "Directory to make, with rank0.onnx and so on")
+  app.add_option("-o,--output",
+                 options->output,
+                 "Directory to make, with rank0.onnx and so on,\n"
+                 "for `muster run -n N DIRECTORY`")
       ->type_name("DIRECTORY");
   app.add_option("--only",
                  options->split.only,
                  "Split only nodes whose name, operator or weight\n"
                  "matches a shell wildcard; may be repeated")
       ->type_name("PATTERN")
-      ->allow_extra_args(false);
+      ->expected(1)
+      ->take_all();
   app.add_option("--min-bytes", options->split.min_bytes, "Leave smaller weights whole")
       ->check(whole_number_from(0, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str()

@@ -1,16 +1,20 @@
 #include "model/npy.h"
 
 #include "exit_status.h"
+#include "model/replacement.h"
 
 #include <fmt/format.h>
 #include <muster/error.h>
 #include <muster/shape.h>
-#include <unistd.h>
 #include <xtensor/xnpy.hpp>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <span>
+#include <sstream>
+#include <stdexcept>
 
 namespace muster::tool {
 namespace {
@@ -21,33 +25,57 @@ namespace fs = std::filesystem;
   throw Failure(fmt::format("{}: {}", path.string(), what));
 }
 
-[[noreturn]] void complain_unwritten(const fs::path& path, int error) {
-  complain(path, fmt::format("cannot be written: {}", strerror(error)));
+// What numpy reads at most by itself.
+constexpr std::uint32_t longest_header = 10'000;
+
+// xtensor's own reader believes a header's length and shape, however large.
+std::string read_header(std::istream& stream) {
+  unsigned char major = 0, minor = 0;
+  xt::detail::read_magic(stream, &major, &minor);
+  if (major < 1 || major > 2 || minor != 0) throw std::runtime_error("its version is unknown");
+  std::array<unsigned char, 4> bytes{};  // little-endian
+  stream.read(reinterpret_cast<char*>(bytes.data()), major == 1 ? 2 : 4);
+  std::uint32_t length = 0;
+  for (auto byte = bytes.rbegin(); byte != bytes.rend(); ++byte) length = length << 8 | *byte;
+  if (length > longest_header) {
+    throw std::runtime_error(fmt::format("its header would have {} bytes", length));
+  }
+  std::string header(length, ' ');
+  stream.read(header.data(), static_cast<std::streamsize>(length));
+  if (!stream) throw std::runtime_error("its header is cut short");
+  if (header.find('{') == std::string::npos) throw std::runtime_error("its header is empty");
+  return header;
 }
 
-// xtensor's reader trusts the header's shape.
-void require_whole(const fs::path& path, const std::ifstream& stream, xt::detail::npy_file& file) {
-  if (!stream) complain(path, "is cut short");
-  const std::vector<std::int64_t> extents(file.m_shape.begin(), file.m_shape.end());
+// Bytes of the tensor that the header announces.
+std::int64_t announced(const fs::path& path,
+                       const std::vector<std::int64_t>& shape,
+                       std::int64_t element_bytes) {
   std::int64_t bytes = 0;
-  if (extents.size() > Shape::max_dimensions ||
-      __builtin_mul_overflow(Shape(extents).elements(), file.m_word_size, &bytes) ||
-      bytes != static_cast<std::int64_t>(file.n_bytes())) {
+  if (shape.size() > Shape::max_dimensions ||
+      __builtin_mul_overflow(Shape(shape).elements(), element_bytes, &bytes)) {
     complain(path, "has a shape that no tensor has");
   }
+  return bytes;
 }
 
 NpyArray parse(const fs::path& path, std::ifstream& stream) {
-  auto file = xt::detail::load_npy_file(stream);
-  require_whole(path, stream, file);
-  if (file.m_typestring.front() == '>') complain(path, "is big-endian");
-  if (file.m_fortran_order && file.m_shape.size() > 1) {
+  std::string type;  // with the byte order first
+  bool fortran_order = false;
+  std::vector<std::size_t> extents;
+  xt::detail::parse_header(read_header(stream), type, &fortran_order, extents);
+  NpyArray array{.type = type.substr(1), .shape = {extents.begin(), extents.end()}, .data = {}};
+  const std::int64_t bytes = announced(path, array.shape, std::stoll(type.substr(2)));
+  const auto file_bytes = static_cast<std::int64_t>(fs::file_size(path));
+  if (bytes > file_bytes - stream.tellg()) complain(path, "is cut short");
+  if (type.front() == '>') complain(path, "is big-endian");
+  if (fortran_order && extents.size() > 1) {
     complain(path, "is in Fortran order; save numpy.ascontiguousarray() of it");
   }
-  const auto* begin = reinterpret_cast<const std::byte*>(file.ptr());
-  return {.type = file.m_typestring.substr(1),
-          .shape = {file.m_shape.begin(), file.m_shape.end()},
-          .data = {begin, begin + file.n_bytes()}};
+  array.data.resize(static_cast<std::size_t>(bytes));
+  stream.read(reinterpret_cast<char*>(array.data.data()), bytes);
+  if (!stream) complain(path, "is cut short");
+  return array;
 }
 
 }  // namespace
@@ -69,19 +97,13 @@ void write_npy(const fs::path& path,
                const std::vector<std::int64_t>& shape,
                const void* data,
                std::size_t bytes) {
-  // The rename would replace a file that may not be written.
-  if (::access(path.c_str(), W_OK) != 0 && errno != ENOENT) complain_unwritten(path, errno);
-  const fs::path unfinished = path.parent_path() / fmt::format(".muster-{}.npy", ::getpid());
-  std::ofstream stream(unfinished, std::ios::binary | std::ios::trunc);
-  if (!stream) complain_unwritten(path, errno);
+  Replacement file(path);
   const char order = type.ends_with('1') && type.size() == 2 ? '|' : '<';
-  xt::detail::write_header(stream, order + type, false, shape);
-  stream.write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
-  stream.close();
-  if (stream && ::rename(unfinished.c_str(), path.c_str()) == 0) return;
-  const int error = errno;
-  ::unlink(unfinished.c_str());
-  complain_unwritten(path, error);
+  std::ostringstream header;
+  xt::detail::write_header(header, order + type, false, shape);
+  file.write(std::as_bytes(std::span(header.view())));
+  file.write({static_cast<const std::byte*>(data), bytes});
+  file.complete();
 }
 
 }  // namespace muster::tool

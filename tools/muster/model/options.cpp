@@ -46,7 +46,10 @@ bool is_model(const std::string& argument) {
 }
 
 void add_model_options(CLI::App& app, ModelOptions& options) {
-  app.add_option("MODEL", options.model, "A model's .onnx file, or what `muster shard` made")
+  app.add_option("MODEL",
+                 options.model,
+                 "A model's .onnx file, or the directory that\n"
+                 "`muster shard` made")
       ->required();
   app.add_option_function<std::vector<std::string>>(
          "--input",

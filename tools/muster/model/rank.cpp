@@ -8,6 +8,8 @@
 #include "model/profile.h"
 #include "model/report.h"
 #include "model/value_type.h"
+#include "printable.h"
+#include "rank_metadata.h"
 
 #include <fmt/format.h>
 #include <onnxruntime_cxx_api.h>
@@ -31,6 +33,26 @@ const char* environment(const char* name) {
   const char* value = std::getenv(name);
   if (value == nullptr) throw Failure("run-model is what `muster run` starts as a rank");
   return value;
+}
+
+// One rank's model on all ranks would run, and gather the same section from each.
+void check_rank(const Ort::Session& session, const fs::path& model, int rank, int ranks) {
+  Ort::AllocatorWithDefaultOptions allocator;
+  const Ort::ModelMetadata metadata = session.GetModelMetadata();
+  const auto own_rank = metadata.LookupCustomMetadataMapAllocated(rank_key, allocator);
+  const auto own_ranks = metadata.LookupCustomMetadataMapAllocated(ranks_key, allocator);
+  if (!own_rank || !own_ranks) return;  // not made by `muster shard`
+  if (own_rank.get() == std::to_string(rank) && own_ranks.get() == std::to_string(ranks)) return;
+  throw Failure(
+      fmt::format("run: {} is for rank {} of {}, and this is rank {} of {}: "
+                  "give -n {} and the directory that `muster shard` made ({})",
+                  model.string(),
+                  printable(own_rank.get()),
+                  printable(own_ranks.get()),
+                  rank,
+                  ranks,
+                  printable(own_ranks.get()),
+                  model.has_parent_path() ? model.parent_path().string() : "."));
 }
 
 struct Measured {
@@ -78,17 +100,20 @@ ModelRank::ModelRank(const ModelOptions& options)
 }
 
 Ort::Session ModelRank::make_session() {
-  Ort::SessionOptions session;
+  Ort::SessionOptions options;
   // The machine's cores are all ranks'; an engine that thinks it has them all would spin on them.
-  session.SetIntraOpNumThreads(std::max(1, usable_cores() / ranks_));
-  session.SetLogSeverityLevel(ORT_LOGGING_LEVEL_FATAL);  // errors are thrown as well as logged
+  options.SetIntraOpNumThreads(std::max(1, usable_cores() / ranks_));
+  options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_FATAL);  // errors are thrown as well as logged
   if (profiles_) {
     // The launcher's own directory goes with the job, however that ends.
     const fs::path ranks(environment("MUSTER_RENDEZVOUS"));
-    session.EnableProfiling((ranks.parent_path() / "profile").c_str());
+    options.EnableProfiling((ranks.parent_path() / "profile").c_str());
   }
-  session.RegisterCustomOpsLibrary(layer_library().c_str());
-  return {env_, model_of(options_, rank_).c_str(), session};
+  options.RegisterCustomOpsLibrary(layer_library().c_str());
+  const fs::path model = model_of(options_, rank_);
+  Ort::Session session(env_, model.c_str(), options);
+  check_rank(session, model, rank_, ranks_);
+  return session;
 }
 
 void ModelRank::check_output(std::size_t index) const {

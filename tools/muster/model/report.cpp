@@ -1,6 +1,7 @@
 #include "model/report.h"
 
 #include "exit_status.h"
+#include "printable.h"
 
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -47,10 +48,10 @@ void print_outputs(const ModelReport& outputs) {
   for (const ModelReport& output : outputs) {
     const std::string file = output.contains("file") ? output["file"].get<std::string>() : "";
     fmt::print("{:<20} {:<9} {:<20} {}\n",
-               output["name"].get<std::string>(),
+               printable(output["name"]),
                output["dtype"].get<std::string>(),
                output["shape"].dump(),
-               file);
+               printable(file));
   }
 }
 
@@ -58,7 +59,7 @@ void print_profile(const ModelReport& profile) {
   fmt::print("{:<28} {:>8} {:>12}\n", "operator", "count", "time");
   for (const ModelReport& row : profile) {
     fmt::print("{:<28} {:>8} {:>12}\n",
-               row["operator"].get<std::string>(),
+               printable(row["operator"]),
                row["count"].get<int>(),
                milliseconds(row["seconds"]));
   }

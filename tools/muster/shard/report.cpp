@@ -1,7 +1,7 @@
 #include "shard/report.h"
 
+#include "printable.h"
 #include "shard/model.h"
-#include "shard/printable.h"
 #include "shard/tensor_data.h"
 
 #include <fmt/format.h>

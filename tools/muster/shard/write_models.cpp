@@ -1,5 +1,6 @@
 #include "shard/write_models.h"
 
+#include "rank_metadata.h"
 #include "shard/model.h"
 #include "shard/output_file.h"
 
@@ -93,14 +94,26 @@ class DataFile {
   OutputFile file_;
 };
 
+void set_metadata(ModelProto& model, const std::string& key, int value) {
+  auto& entries = *model.mutable_metadata_props();
+  // A model that was split without a gather can be split again.
+  auto entry = std::ranges::find(entries, key, [](const auto& it) { return it.key(); });
+  auto& own = entry == entries.end() ? *entries.Add() : *entry;
+  own.set_key(key);
+  own.set_value(std::to_string(value));
+}
+
 class ModelWriter {
  public:
   ModelWriter(const Rewritten& rewritten,
               TensorData& data,
               int rank,
+              int ranks,
               const std::filesystem::path& path,
               bool external)
       : rewritten_(rewritten), data_(data), rank_(rank), path_(path), model_(rewritten.common) {
+    set_metadata(model_, rank_key, rank);
+    set_metadata(model_, ranks_key, ranks);
     if (external) data_file_.emplace(path.string() + ".data");
   }
 
@@ -204,7 +217,7 @@ void write_models(const Rewritten& rewritten,
   const bool external = needs_data_files(rewritten, options);
   for (int rank = 0; rank < options.ranks; ++rank) {
     const auto path = directory / model_file_name(rank);
-    ModelWriter(rewritten, data, rank, path, external).write();
+    ModelWriter(rewritten, data, rank, options.ranks, path, external).write();
   }
 }
 

@@ -1,4 +1,4 @@
-#include "shard/printable.h"
+#include "printable.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
