@@ -1,10 +1,15 @@
 """`muster bench`: what it prints, and that what it measures is right. It says nothing of speed."""
+import fcntl
 import json
 import os
+import pty
+import select
 import signal
+import subprocess
+import termios
 import unittest
 
-from command_line import CommandLineTest
+from command_line import MUSTER, CommandLineTest
 
 FIELDS = ["impl", "transport", "placement", "ranks", "shape", "dtype", "dim", "bytes_per_rank",
           "time_us_median", "time_us_p99", "algbw_gbs", "busbw_gbs", "wrong"]
@@ -82,6 +87,22 @@ class AllGather(CommandLineTest):
                     self.assertEqual(process.returncode, 128 + number, stderr)
                     self.assertRegex(stderr, rf"bench: rank . was killed by signal {number} \(")
 
+    def test_rows_that_cannot_be_written_are_an_error_with_mpi_too(self):
+        with_mpi = json.loads(self.muster("info", "--json").stdout)["mpi"] is not None
+        for rival in ["memcpy"] + ["mpi"] * with_mpi:
+            arguments = ("bench", "all_gather", "--against", rival, "--shape", "8,8", "--rounds", 3)
+            with self.subTest(rival=rival, stdout="full"), open("/dev/full", "wb") as full:
+                result = self.muster(*arguments, stdout=full)
+                self.assertEqual(result.returncode, 125)
+                self.assertIn("No space left on device", result.stderr)
+            with self.subTest(rival=rival, stdout="unread"):
+                reader, writer = os.pipe()
+                os.close(reader)
+                result = self.muster(*arguments, stdout=writer)
+                os.close(writer)
+                self.assertEqual(result.returncode, 128 + signal.SIGPIPE)
+                self.assertIn("bench: rank 0 was killed by signal 13 (", result.stderr)
+
     def test_an_mpi_that_fails_has_found_no_wrong_bytes(self):
         if json.loads(self.muster("info", "--json").stdout)["mpi"] is None:
             self.skipTest("needs MPI")
@@ -103,7 +124,6 @@ class AllGather(CommandLineTest):
             self.assertIn(column, result.stdout)
         self.assertIn("usable cores", result.stdout.splitlines()[0])
 
-
     def test_without_a_gpu_it_says_so_once(self):
         gpu = json.loads(self.muster("info", "--json").stdout)["gpu"]
         if gpu.get("devices"):
@@ -111,6 +131,44 @@ class AllGather(CommandLineTest):
         why = gpu["driver_trouble"] if gpu["built"] else "this muster was built without CUDA"
         result = self.muster("bench", "all_gather", "--device", "cuda")
         self.assertEqual((result.returncode, result.stderr), (125, f"muster: bench: {why}\n"))
+
+
+class Terminal(CommandLineTest):
+    def shown_until_the_first_row(self, script, ended_by):
+        """On a terminal that stops processes which write to it from the background."""
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        attributes = termios.tcgetattr(theirs)
+        attributes[3] |= termios.TOSTOP
+        termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+
+        def enter():
+            os.setsid()
+            fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+        process = subprocess.Popen(
+            ["sh", "-c", script, "sh", MUSTER, "bench", "all_gather", "--rounds", "1"],
+            env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs,
+            preexec_fn=enter)
+        os.close(theirs)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.send_signal, ended_by)
+        printed = b""
+        while b"push" not in printed:
+            self.assertTrue(select.select([process.stdout], [], [], 60)[0], "it hangs")
+            part = os.read(process.stdout.fileno(), 4096)
+            self.assertTrue(part, "it ends without a row")
+            printed += part
+        return os.read(ours, 4096) if select.select([ours], [], [], 0)[0] else b""
+
+    def test_progress_is_shown_in_the_foreground(self):
+        shown = self.shown_until_the_first_row('exec "$@"', signal.SIGKILL)
+        self.assertIn(b"] 0/", shown)
+
+    def test_in_the_background_nothing_is_shown_and_nothing_stops(self):
+        shown = self.shown_until_the_first_row(
+            'set -m; "$@" & trap "kill -KILL $!" TERM; wait', signal.SIGTERM)
+        self.assertEqual(shown, b"")
 
 
 class Create(CommandLineTest):

@@ -156,6 +156,16 @@ class Status(CommandLineTest):
         self.assertIn("timeout of 0.2 s", result.stderr)
         self.assertEqual(self.directories_left(), [])
 
+    def test_ranks_that_ended_in_time_did_so_though_the_launcher_was_stopped(self):
+        timeout = 1
+        process = self.start("run", "-n", 1, "--timeout", timeout,
+                             *shell("echo $$; kill -STOP $PPID"))
+        self.wait_until(lambda: state(process.pid) == "T", "the launcher is stopped")
+        time.sleep(timeout)
+        process.send_signal(signal.SIGCONT)
+        _, stderr = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, stderr), (0, ""))
+
     def test_times_that_are_none_are_refused(self):
         for option, time in [("--timeout", 0), ("--timeout", "1e300"), ("--timeout", "nan"),
                              ("--timeout", "-1"), ("--grace", "inf"), ("--grace", "soon")]:

@@ -12,7 +12,9 @@
 
 #include <fmt/format.h>
 #include <muster/muster.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -67,6 +69,10 @@ int run_as_processes(const LaunchOptions& options) {
 
 int run_under_mpiexec(const LaunchOptions& options) {
   const LaunchResult result = launch(options);
+  if (result.reader_left) {  // which would have killed a rank without mpiexec between
+    const RankResult killed{.status = exit_signal + SIGPIPE, .signal = SIGPIPE};
+    throw Failure("bench: " + describe(0, killed), killed.status);
+  }
   const int status = result.status;
   if (status == exit_wrong_under_mpi) return exit_wrong;
   if (status == exit_success) return exit_success;
@@ -88,6 +94,12 @@ fs::path find_mpi_bench() {
   throw Failure("bench: muster-bench-mpi is not installed");
 }
 
+// mpiexec does not say whether it could write. On a terminal it can, and rows that took a way of
+// their own would mix with the progress bar.
+RankOutput mpi_output() {
+  return ::isatty(STDOUT_FILENO) == 1 ? RankOutput::inherited : RankOutput::stdout_lines;
+}
+
 LaunchOptions under_mpiexec(const BenchOptions& options,
                             const std::vector<std::string>& arguments) {
   const auto mpi = mpi_installation();
@@ -95,7 +107,7 @@ LaunchOptions under_mpiexec(const BenchOptions& options,
   LaunchOptions launch{
       .ranks = 1,
       .command = {mpi->mpiexec, "-n", std::to_string(options.ranks), find_mpi_bench()},
-      .output = RankOutput::inherited};
+      .output = mpi_output()};
   // Its ranks' stderr is a pipe.
   launch.command.emplace_back(options.progress ? "--progress" : "--no-progress");
   launch.command.insert(launch.command.end(), arguments.begin(), arguments.end());
@@ -117,7 +129,10 @@ LaunchOptions under_mpiexec(const BenchOptions& options,
 LaunchOptions as_own_ranks(const BenchOptions& options, const std::vector<std::string>& arguments) {
   LaunchOptions launch{
       .ranks = options.ranks, .command = {own_path().string()}, .output = RankOutput::inherited};
-  launch.command.insert(launch.command.end(), arguments.begin(), arguments.end());
+  launch.command.insert(launch.command.end(), arguments.begin(), arguments.begin() + 2);
+  // A rank's own group is never a terminal's foreground.
+  launch.command.emplace_back(options.progress ? "--progress" : "--no-progress");
+  launch.command.insert(launch.command.end(), arguments.begin() + 2, arguments.end());
   return launch;
 }
 

@@ -66,8 +66,13 @@ void open_missing_streams() {
 
 // The status of the program, once all that it printed has been taken.
 int flushed(int status) {
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
-  std::perror("muster: cannot write to stdout");
+  if (std::fflush(stdout) != 0) {
+    std::perror("muster: cannot write to stdout");
+  } else if (std::ferror(stdout) != 0) {  // why not was in the errno of an earlier write
+    std::fputs("muster: cannot write to stdout\n", stderr);
+  } else {
+    return status;
+  }
   return status == exit_success ? exit_failed : status;
 }
 

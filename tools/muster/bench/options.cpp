@@ -14,7 +14,7 @@ namespace muster::tool {
 namespace {
 
 void add_common_options(CLI::App& app, BenchOptions& options) {
-  options.progress = ::isatty(STDERR_FILENO) == 1;
+  options.progress = ::tcgetpgrp(STDERR_FILENO) == ::getpgrp();
   app.add_option("-n,--ranks", options.ranks, "Ranks, 1 to 128")
       ->check(CLI::Range(1, World::max_size))
       ->capture_default_str()
@@ -30,7 +30,8 @@ void add_common_options(CLI::App& app, BenchOptions& options) {
   app.add_flag("--json", options.json, "Print one JSON object a line for each row");
   app.add_flag("--progress,!--no-progress",
                options.progress,
-               "Show a progress bar on stderr (default: if that is a terminal)")
+               "Show a progress bar on stderr (default: if that is a terminal\n"
+               "and this its foreground)")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
 

@@ -31,7 +31,7 @@ struct BenchOptions {
   bool is_against(const std::string& impl) const;
 };
 
-// `progress` starts as whether stderr is a terminal.
+// `progress` starts as whether stderr is a terminal whose foreground this process is in.
 void add_all_gather_options(CLI::App& app, BenchOptions& options);
 void add_create_options(CLI::App& app, BenchOptions& options);
 

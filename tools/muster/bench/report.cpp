@@ -1,9 +1,13 @@
 #include "bench/report.h"
 
+#include "exit_status.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 namespace muster::tool {
 namespace {
@@ -105,7 +109,10 @@ void Report::rows(const GatherCase& gather, const std::vector<Row>& rows) const 
         row.wrong,
         rows.front().timing.median / row.timing.median);
   }
-  std::fflush(stdout);
+  if (std::fflush(stdout) == 0) return;
+  const int error = errno;
+  std::clearerr(stdout);  // to be told of once
+  throw Failure(fmt::format("cannot write to stdout: {}", strerror(error)));
 }
 
 }  // namespace muster::tool

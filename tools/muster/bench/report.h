@@ -23,6 +23,7 @@ class Report {
   // What the machine is, and which libraries take part: "# …", out of the way of JSON.
   void note(const std::string& text) const;
   void heading() const;
+  // Throws Failure when nobody takes them.
   void rows(const GatherCase& gather, const std::vector<Row>& rows) const;
 
  private:

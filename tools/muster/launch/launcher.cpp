@@ -112,9 +112,11 @@ void Launcher::start(int rank) {
   FileDescriptor out, error;
   if (options_.output != RankOutput::inherited) {
     out = forwarded(rank, stdout_);
-    error = forwarded(rank, same_file(stdout_.fd(), STDERR_FILENO) ? stdout_ : stderr_);
     streams.out = out.get();
-    streams.error = error.get();
+    if (options_.output != RankOutput::stdout_lines) {
+      error = forwarded(rank, same_file(stdout_.fd(), STDERR_FILENO) ? stdout_ : stderr_);
+      streams.error = error.get();
+    }
   }
   ranks_.push_back({RankProcess(program, streams, signals_)});
 }
@@ -175,7 +177,8 @@ void Launcher::wait_for_events(bool ranks_live) {
         *signal == SIGTSTP && std::find(signal, signals.end(), SIGCONT) != signals.end();
     if (!taken_back) on_signal(*signal);
   }
-  if (ranks_live) on_timer();
+  // A launcher that was stopped may learn at once that the time is up and that all ranks ended.
+  if (any_live()) on_timer();
 }
 
 void Launcher::on_signal(int signal) {
@@ -247,6 +250,7 @@ LaunchResult Launcher::finish() {
   }
   for (const Rank& rank : ranks_) result_.ranks.push_back(*rank.result);
   result_.seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  result_.reader_left = stdout_.closed();
   if (result_.timed_out) {
     result_.status = exit_timed_out;
   } else if (result_.first_failed) {

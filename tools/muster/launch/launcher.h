@@ -11,9 +11,10 @@
 namespace muster::tool {
 
 enum class RankOutput {
-  prefixed,   // line by line behind the rank's number
-  lines,      // line by line
-  inherited,  // the launcher's own descriptors
+  prefixed,      // line by line behind the rank's number
+  lines,         // line by line
+  stdout_lines,  // stdout line by line; the launcher's own stderr
+  inherited,     // the launcher's own descriptors
 };
 
 struct LaunchOptions {
@@ -38,6 +39,7 @@ struct LaunchResult {
   bool timed_out = false;
   std::optional<int> first_failed = std::nullopt;
   std::optional<int> ending_signal = std::nullopt;  // SIGINT, SIGTERM or SIGHUP to the launcher
+  bool reader_left = false;                         // of what the ranks print on stdout
   double seconds = 0;
   std::vector<RankResult> ranks;
 };

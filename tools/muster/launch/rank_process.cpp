@@ -39,6 +39,9 @@ int execute(const Program& program, const StandardStreams& streams, pid_t launch
   install(streams.in, STDIN_FILENO);
   install(streams.out, STDOUT_FILENO);
   install(streams.error, STDERR_FILENO);
+  // To a terminal this group is in the background: with `stty tostop` what it prints there would
+  // stop it, unseen by the shell.
+  if (streams.error < 0) ::signal(SIGTTOU, SIG_IGN);
   for (const auto& [name, value] : program.environment) ::setenv(name.c_str(), value.c_str(), 1);
   std::vector<std::string> arguments = program.arguments;
   ::execvp(arguments.front().c_str(), pointers(arguments).data());
