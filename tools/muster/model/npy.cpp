@@ -8,7 +8,6 @@
 #include <muster/shape.h>
 #include <xtensor/xnpy.hpp>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -34,10 +33,8 @@ std::string read_header(std::istream& stream) {
   unsigned char major = 0, minor = 0;
   xt::detail::read_magic(stream, &major, &minor);
   if (major < 1 || major > 2 || minor != 0) throw std::runtime_error("its version is unknown");
-  std::array<unsigned char, 4> bytes{};  // little-endian
-  stream.read(reinterpret_cast<char*>(bytes.data()), major == 1 ? 2 : 4);
-  std::uint32_t length = 0;
-  for (auto byte = bytes.rbegin(); byte != bytes.rend(); ++byte) length = length << 8 | *byte;
+  std::uint32_t length = 0;  // little-endian, as this machine is
+  stream.read(reinterpret_cast<char*>(&length), major == 1 ? 2 : 4);
   if (length > longest_header) {
     throw std::runtime_error(fmt::format("its header would have {} bytes", length));
   }
