@@ -57,6 +57,8 @@ class MUSTER_EXPORT Communicator {
   /// Makes the communicator together with the other members, waiting at most options.timeout for
   /// them to come. On GPUs they then tell each other whether they are connected, for which they
   /// wait as long again, and NCCL may take as long to connect them.
+  /// On a GPU it belongs to the CUDA context on that device that is the thread's now, or else to
+  /// the device's primary one; so must the streams that it gathers on.
   /// @throws Error invalid_argument when this rank is not in the group, a rank is outside the
   ///         world, the tag is too long, or (group, tag) is in use by this rank; mismatch when a
   ///         member uses the tag with another group, device, transport or protocol version;

@@ -195,9 +195,9 @@ Grid choose_grid(std::size_t output_bytes, int members, int blocks_at_most) {
 
 namespace {
 
-// What is gathered how: an index.
-int kind_of(const Grid& grid) {
-  return grid.packed * 2 + grid.usual;
+// Where Kernels keeps it.
+std::size_t kind_of(const Grid& grid) {
+  return std::size_t{grid.packed} * 2 + std::size_t{grid.usual};
 }
 
 const void* function_of(const Grid& grid, int members) {
@@ -251,7 +251,7 @@ cudaError_t Kernels::load(int members) {
       cudaFuncAttributes attributes{};  // to ask for them loads the kernel
       cudaError_t status = cudaFuncGetAttributes(&attributes, function);
       if (status != cudaSuccess) return status;
-      status = cudaGetFuncBySymbol(&by_kind_[static_cast<std::size_t>(kind_of(grid))], function);
+      status = cudaGetFuncBySymbol(&by_kind_[kind_of(grid)], function);
       if (status != cudaSuccess) return status;
     }
   }
@@ -260,7 +260,7 @@ cudaError_t Kernels::load(int members) {
 
 CUresult Kernels::launch(const Arguments& arguments, const Grid& grid, CUstream stream) const {
   void* parameters[] = {const_cast<Arguments*>(&arguments)};
-  return world::cuda::driver().launch_kernel(by_kind_[static_cast<std::size_t>(kind_of(grid))],
+  return world::cuda::driver().launch_kernel(by_kind_[kind_of(grid)],
                                              static_cast<unsigned>(grid.blocks),
                                              1,
                                              1,
