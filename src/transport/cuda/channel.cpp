@@ -55,11 +55,19 @@ std::size_t host_control_bytes(int members) {
          static_cast<std::size_t>(members) * sizeof(shm::PeerWords);
 }
 
-int multiprocessors_of(int ordinal) {
-  int count = 0;
-  require(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, ordinal),
-          "asking for a device's multiprocessors");
-  return count;
+int attribute_of(int ordinal, cudaDeviceAttr attribute) {
+  int value = 0;
+  require(cudaDeviceGetAttribute(&value, attribute, ordinal), "asking for a device's attributes");
+  return value;
+}
+
+// Batches of a long section that a warp takes at once. Memory of six stacks is faster by runs of
+// two (an H200, by up to a twentieth), of five by single ones (an H100, by a hundredth): measured
+// in docs/benchmarks.md. What is wider was not.
+std::uint32_t run_for(int ordinal) {
+  constexpr int bits_of_five_stacks = 5 * 1024;
+  const int bits = attribute_of(ordinal, cudaDevAttrGlobalMemoryBusWidth);
+  return bits > bits_of_five_stacks ? 2 : 1;
 }
 
 // Held by this member while kernels of its own could still write, then by its peers.
@@ -150,6 +158,7 @@ class CudaChannel : public Channel, private world::Listener {
             std::min<std::chrono::milliseconds>(endpoint_.timeout, std::chrono::hours(24 * 3650)))
             .count());
     arguments_.mapped = &mapped();
+    arguments_.run = run_for(ordinal_);
     arguments_.one_gpu = !endpoint_.state->parcels().between_processes() && share_a_gpu(members);
     failures_.emplace(endpoint_, shm::Writes::by_devices);
     endpoint_.state->liveness().add(*this);
@@ -235,7 +244,8 @@ class CudaChannel : public Channel, private world::Listener {
     own.members = static_cast<std::uint32_t>(endpoint_.size());
     own.control_offset = control_.offset;
     own.device_offset = device_control_.offset;
-    own.multiprocessors = static_cast<std::uint64_t>(multiprocessors_of(ordinal_));
+    own.multiprocessors =
+        static_cast<std::uint64_t>(attribute_of(ordinal_, cudaDevAttrMultiProcessorCount));
     own.reach = arena_.reach();
     return own;
   }

@@ -16,8 +16,9 @@ using shm::private_memory;
 // The pointers to all members travel as a kernel's argument, and sets of members are 32-bit masks.
 inline constexpr int most_members = 32;
 
-// Blocks of a kernel at most; see Grid.
-inline constexpr int most_blocks = 64;
+// Blocks of a kernel at most; see Grid. Two members that share an H100 or an H200 have one on each
+// of its multiprocessors.
+inline constexpr int most_blocks = 66;
 inline constexpr int threads_a_block = 512;
 
 // A packet of the LL protocol: 8 bytes of payload in two 64-bit words {data32, flag32}, each of
@@ -171,7 +172,8 @@ struct Arguments {
   Layout layout;
   Mapped* mapped;
   std::uint64_t timeout_ns;
-  bool one_gpu;  // are all members threads of this process, on one GPU?
+  bool one_gpu;       // are all members threads of this process, on one GPU?
+  std::uint32_t run;  // batches of a long section that a warp takes at once
   Member members[most_members];
 };
 

@@ -130,12 +130,14 @@ class Batch {
 };
 
 // Which of a section's batches a warp moves. The first one is its own for sure. Of a short section
-// the others are dealt out in turn; of a long one who comes first takes the next, so that all end
-// at the same time: what is asked for then is answered while a batch is moved.
+// the others are dealt out in turn; of a long one who comes first takes the next run, and at last
+// the next batch, so that all end at the same time: what is asked for then is answered while a
+// batch is moved.
 class Turns {
  public:
-  __device__ explicit Turns(std::uint32_t batches)
+  __device__ Turns(std::uint32_t batches, std::uint32_t run)
       : batches_(batches),
+        run_(run),
         warps_(gridDim.x * (blockDim.x / Batch::lanes)),
         batch_(threadIdx.x / Batch::lanes * gridDim.x + blockIdx.x) {}
 
@@ -143,13 +145,21 @@ class Turns {
   __device__ bool is_over() const { return batch_ >= batches_; }
 
   __device__ void begin(Own& own) {
-    if (is_long()) taken_ = take(own);
+    if (!is_long()) return;
+    runs_ = (batches_ - warps_ * most_of_short) / run_;
+    taken_ = take(own);
   }
   __device__ void next(Own& own) {
     if (!is_long()) {
       batch_ += warps_;
+    } else if (left_ > 0) {
+      ++batch_;
+      --left_;
     } else {
-      batch_ = warps_ + __shfl_sync(~0U, taken_, 0);
+      const std::uint32_t taken = __shfl_sync(~0U, taken_, 0);
+      const std::uint32_t runs = min(taken, runs_);
+      batch_ = warps_ + runs * run_ + (taken - runs);
+      left_ = taken < runs_ ? run_ - 1 : 0;
       taken_ = take(own);
     }
   }
@@ -163,16 +173,19 @@ class Turns {
   }
 
   std::uint32_t batches_;
+  std::uint32_t run_;  // batches
   std::uint32_t warps_;
   std::uint32_t batch_;
-  std::uint32_t taken_ = 0;  // by the first lane: the next batch
+  std::uint32_t runs_ = 0;   // of a long section; what is left is taken batch by batch
+  std::uint32_t left_ = 0;   // of this warp's run, behind this batch
+  std::uint32_t taken_ = 0;  // by the first lane: the next run, or batch behind all runs
 };
 
 // This member's section, to where it belongs. The first batch is read while the headers are under
 // way.
 class Push {
  public:
-  __device__ explicit Push(const Arguments& a) : batch_(a), turns_(batch_.count()) {
+  __device__ explicit Push(const Arguments& a) : batch_(a), turns_(batch_.count(), a.run) {
     batch_.load(own_shard(a), turns_.batch());
   }
 
