@@ -20,6 +20,8 @@ NAMES = {
     "nccl": "NCCL, dim 0 only",
     "nccl symmetric": "NCCL's symmetric windows, dim 0 only",
     "nccl+permute": "NCCL + permute",
+    "torch nccl": "NCCL by PyTorch, dim 0 only",
+    "torch nccl+permute": "NCCL + permute by PyTorch",
     "memcpy2d": "2-D copies",
     "kernel": "a kernel that only moves",
     "copy, one way": "copy to the peer, one way",

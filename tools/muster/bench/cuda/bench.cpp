@@ -27,6 +27,10 @@ using Clock = std::chrono::steady_clock;
 // queue is full.
 constexpr int most_in_flight = 200;
 
+bool is_of_host(const std::string& launch) {
+  return launch == "host" || launch == "host-in-turn";
+}
+
 // Runs a contender's calls on the rank's stream: as a graph, or one after the other.
 class Runner {
  public:
@@ -44,7 +48,7 @@ class Runner {
 
   // Seconds a call, of the slowest rank.
   double time(Team& team, Contender& contender, int calls) {
-    if (launch_ == "host") return time_on_host(team, contender, calls);
+    if (is_of_host(launch_)) return time_on_host(team, contender, calls);
     // All ranks have to prepare before any launches: what waits for a peer's kernel could hold up
     // that peer's preparations on the same GPU.
     const cudaGraphExec_t graph = launch_ == "graph" ? captured(contender, calls) : nullptr;
@@ -63,14 +67,18 @@ class Runner {
   }
 
  private:
-  // Until a call returns, whenever the GPU runs it.
+  // Until a call returns, whenever the GPU runs it: while the other ranks call too, or in turn.
   double time_on_host(Team& team, Contender& contender, int calls) {
+    const bool in_turn = launch_ == "host-in-turn";
     std::chrono::duration<double> launching{};
-    team.barrier();
     for (int done = 0; done < calls; done += most_in_flight) {
-      const auto began = Clock::now();
-      for (int i = done; i < std::min(calls, done + most_in_flight); ++i) contender.call();
-      launching += Clock::now() - began;
+      for (int turn = 0; turn < (in_turn ? team.size() : 1); ++turn) {
+        team.barrier();
+        if (in_turn && turn != team.rank()) continue;
+        const auto began = Clock::now();
+        for (int i = done; i < std::min(calls, done + most_in_flight); ++i) contender.call();
+        launching += Clock::now() - began;
+      }
       rank_.wait();
     }
     return team.max(launching.count()) / calls;
@@ -92,7 +100,7 @@ class Runner {
   }
 
   const GpuRank& rank_;
-  const std::string launch_;  // "graph", "plain" or "host"
+  const std::string launch_;  // as BenchOptions has it
   cudaEvent_t begin_ = nullptr;
   cudaEvent_t end_ = nullptr;
   std::map<std::pair<const Contender*, int>, cudaGraphExec_t> captured_;
@@ -192,7 +200,9 @@ std::optional<std::string> lack_of_memory(const GpuRank& rank,
 
 std::string describe_launch(const std::string& launch) {
   if (launch == "graph") return "graph replay";
-  return launch == "plain" ? "plain launches" : "plain launches, time of the host";
+  if (launch == "plain") return "plain launches";
+  return launch == "host" ? "plain launches, time of the host"
+                          : "plain launches, time of the host, one rank after the other";
 }
 
 void introduce(const Report& report, const GpuRank& rank, const BenchOptions& options) {
