@@ -2,6 +2,7 @@
 
 #include "support/timeouts.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -76,6 +77,20 @@ void Gathering::expect(int round) {
     require(seen[i] == static_cast<std::uint8_t>(round + 7 * rank),
             "byte " + std::to_string(i) + " is wrong in round " + std::to_string(round));
   }
+}
+
+void Gathering::expect_nobody_writes(std::chrono::milliseconds time) {
+  constexpr std::uint8_t mark = 0xEE;
+  std::vector<std::uint8_t> seen(full_.bytes().size());
+  require_cuda(cudaMemsetAsync(full_.data(), mark, seen.size(), stream_.get()));
+  stream_.wait();
+  std::this_thread::sleep_for(time);
+  require_cuda(cudaMemcpyAsync(
+      seen.data(), full_.data(), seen.size(), cudaMemcpyDeviceToHost, stream_.get()));
+  stream_.wait();
+  const auto written =
+      std::count_if(seen.begin(), seen.end(), [](auto byte) { return byte != mark; });
+  require(written == 0, std::to_string(written) + " bytes were written by somebody");
 }
 
 CommunicatorOptions on_gpu(std::string tag, std::chrono::milliseconds timeout) {

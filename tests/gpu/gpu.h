@@ -47,6 +47,8 @@ class OwnStream {
 
 // Holds the stream up: what is enqueued behind does not begin before. `time` must live that long.
 void hold_up(const OwnStream& stream, std::chrono::milliseconds& time);
+// The same by a kernel, which needs no process to end it.
+void hold_up_by_kernel(const OwnStream& stream, std::chrono::nanoseconds time);
 
 // A rank that gathers bytes: `bytes` of each member into a Buffer with room for the whole world.
 class Gathering {
@@ -59,6 +61,8 @@ class Gathering {
   void enqueue(Communicator& communicator, const OwnStream& stream);
   // Waits, and throws unless the output is that of a round, with the communicator gathered on last.
   void expect(int round);
+  // Writes over the output, and throws if anybody writes there within a time.
+  void expect_nobody_writes(std::chrono::milliseconds time);
 
  private:
   World& world_;

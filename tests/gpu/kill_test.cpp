@@ -33,6 +33,10 @@ using KillOnGpu = OnGpus;
 TEST_P(KillOnGpu, FreesTheKernelsThatWaitAndTheOthersGoOn) {
   expect_freed_from_the_killed(GetParam(), "beside a victim on a GPU", 100ms);
 }
+TEST_P(KillOnGpu, LeavesNoGatherThatWritesOnceTheOthersGoOn) {
+  expect_freed_from_the_killed(
+      GetParam(), "beside a victim on a GPU", 100ms, "killed behind a kernel");
+}
 INSTANTIATE_TEST_SUITE_P(Of, KillOnGpu, ::testing::Values(2, 3, 4));
 
 using StopOnGpu = OnGpus;

@@ -18,6 +18,7 @@ using namespace std::chrono_literals;
 constexpr auto patience = 60s;
 constexpr auto timeout = 1500ms;       // of gathers with a rank that is stopped
 constexpr auto longest_stop = 5000ms;  // how long its stream is held up
+constexpr auto longest_kernel = 1000ms;
 
 // Tells when the kernel that waits for the victim ended.
 void be_freed(Communicator& communicator, const OwnStream& stream, ErrorCode due, int victim) {
@@ -27,6 +28,12 @@ void be_freed(Communicator& communicator, const OwnStream& stream, ErrorCode due
   const Error error = require_error(due, "check", [&] { communicator.check(); });
   require_peer(error, victim);
   tell(std::to_string(freed.time_since_epoch().count()));
+}
+
+// The driver first gives back the memory of a killed process. Where there is less, it is faster.
+void take_long_to_die() {
+  void* memory = nullptr;
+  if (cudaMalloc(&memory, std::size_t{8} << 30) != cudaSuccess) cudaGetLastError();
 }
 
 // The context is still good, and the memory of the dead still mapped.
@@ -81,6 +88,7 @@ std::string name_of(int rank) {
 
 void act_beside_a_victim(const std::string& argument, const MakeOptions& options) {
   const bool stopped = argument == "stopped";
+  const bool behind_a_kernel = argument == "killed behind a kernel";
   const ErrorCode due = stopped ? ErrorCode::timeout : ErrorCode::peer_lost;
   World world = World::join();
   use_device_of(world);
@@ -97,13 +105,21 @@ void act_beside_a_victim(const std::string& argument, const MakeOptions& options
       gathering.enqueue(communicator);
       gathering.expect(round);
     }
-    if (world.rank() == victim) hold_up(stream, held_up);
+    if (world.rank() == victim) {
+      if (behind_a_kernel) {
+        take_long_to_die();
+        hold_up_by_kernel(stream, longest_kernel);
+      } else {
+        hold_up(stream, held_up);
+      }
+    }
     gathering.enqueue(communicator);
     be_freed(communicator, stream, due, victim);
   }
   if (world.rank() == victim) return;
   const Group left = world.survivors(all, 2s);
   require(!left.position(victim), "survivors " + left.to_string());
+  if (behind_a_kernel) gathering.expect_nobody_writes(2 * longest_kernel);
   Communicator communicator(world, left, options("after", World::default_timeout));
   go_on(world, stream, communicator);
   if (stopped) await_old_output(gathering, communicator, victim);
@@ -114,8 +130,9 @@ void act_beside_a_victim(const std::string& argument, const MakeOptions& options
 
 void expect_freed_from_the_killed(int ranks,
                                   const std::string& role,
-                                  std::chrono::milliseconds within) {
-  Job job(ranks, role, "killed");
+                                  std::chrono::milliseconds within,
+                                  const std::string& argument) {
+  Job job(ranks, role, argument);
   const auto deadline = Clock::now() + patience;
   for (int r = 0; r < ranks; ++r) line_is(job[r], "ready", deadline);
   std::this_thread::sleep_for(300ms);  // until the kernels wait

@@ -15,15 +15,17 @@ using MakeOptions =
 
 // What each rank of the job does: after a few gathers the GPU of the last rank, the victim, does
 // not come to the next one, and the others' kernels wait for it. What becomes of the process is
-// `argument`: it is "killed", or "stopped" for longer than the timeout and then woken. Those whose
-// kernels have been freed go on without the victim, in the same context.
+// `argument`: it is "killed", or "killed behind a kernel" of its own that spins, so that its GPU
+// could still come to that gather, or "stopped" for longer than the timeout and then woken. Those
+// whose kernels have been freed go on without the victim, in the same context.
 void act_beside_a_victim(const std::string& argument, const MakeOptions& options);
 
 // Start such ranks in a role and see to the victim. Kernels must be free within a time of the kill,
 // or of the timeout.
 void expect_freed_from_the_killed(int ranks,
                                   const std::string& role,
-                                  std::chrono::milliseconds within);
+                                  std::chrono::milliseconds within,
+                                  const std::string& argument = "killed");
 void expect_freed_from_the_stopped(int ranks,
                                    const std::string& role,
                                    std::chrono::milliseconds within);
