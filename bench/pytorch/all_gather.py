@@ -21,15 +21,15 @@ import torch
 import torch.distributed
 
 RANK, SIZE = int(os.environ["MUSTER_RANK"]), int(os.environ["MUSTER_WORLD_SIZE"])
+STORE = os.path.join(tempfile.gettempdir(), "torch-" + os.environ["MUSTER_TOKEN"])  # to meet by
 ROUNDS = 50
 
 
 def meet():
     torch.cuda.set_device(RANK)
     device = torch.device("cuda", RANK)
-    store = os.path.join(tempfile.gettempdir(), "torch-" + os.environ["MUSTER_TOKEN"])
     torch.distributed.init_process_group(
-        "nccl", init_method="file://" + store, rank=RANK, world_size=SIZE, device_id=device)
+        "nccl", init_method="file://" + STORE, rank=RANK, world_size=SIZE, device_id=device)
     return device
 
 
@@ -121,8 +121,10 @@ def main(rows, row_bytes):
         }
         if RANK == 0:
             print(json.dumps(row), flush=True)
-    torch.cuda.synchronize()
-    torch.distributed.destroy_process_group()
+    torch.distributed.barrier()
+    if RANK == 0:
+        os.unlink(STORE)
+    os._exit(0)  # destroy_process_group hangs where NCCL was captured: PyTorch's issue 115388
 
 
 if __name__ == "__main__":

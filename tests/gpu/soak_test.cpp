@@ -139,7 +139,7 @@ TEST(Soak, MixedGathers) {
   });
 }
 
-// Of a section of more than 8.25 MiB warps take the next rows as they come.
+// Of a section of more than 8 MiB warps take the next rows as they come.
 TEST(Soak, LongGathersBetweenShortOnes) {
   if (!have_gpu()) GTEST_SKIP() << "no GPU here";
   constexpr std::size_t longest_row = std::size_t{3} << 19;

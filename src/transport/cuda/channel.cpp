@@ -61,13 +61,10 @@ int attribute_of(int ordinal, cudaDeviceAttr attribute) {
   return value;
 }
 
-// Batches of a long section that a warp takes at once. Memory of six stacks is faster by runs of
-// two (an H200, by up to a twentieth), of five by single ones (an H100, by a hundredth): measured
-// in docs/benchmarks.md. What is wider was not.
-std::uint32_t run_for(int ordinal) {
+// Is the device's memory of more than five stacks? As an H200's is, and an H100's is not.
+bool has_wide_memory(int ordinal) {
   constexpr int bits_of_five_stacks = 5 * 1024;
-  const int bits = attribute_of(ordinal, cudaDevAttrGlobalMemoryBusWidth);
-  return bits > bits_of_five_stacks ? 2 : 1;
+  return attribute_of(ordinal, cudaDevAttrGlobalMemoryBusWidth) > bits_of_five_stacks;
 }
 
 // Held by this member while kernels of its own could still write, then by its peers.
@@ -158,8 +155,9 @@ class CudaChannel : public Channel, private world::Listener {
             std::min<std::chrono::milliseconds>(endpoint_.timeout, std::chrono::hours(24 * 3650)))
             .count());
     arguments_.mapped = &mapped();
-    arguments_.run = run_for(ordinal_);
-    arguments_.one_gpu = !endpoint_.state->parcels().between_processes() && share_a_gpu(members);
+    const bool shared = share_a_gpu(members);
+    arguments_.one_gpu = !endpoint_.state->parcels().between_processes() && shared;
+    arguments_.run = shared && has_wide_memory(ordinal_) ? 2 : 1;  // decision 56
     failures_.emplace(endpoint_, shm::Writes::by_devices);
     endpoint_.state->liveness().add(*this);
     tell_kernels();

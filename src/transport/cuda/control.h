@@ -16,9 +16,8 @@ using shm::private_memory;
 // The pointers to all members travel as a kernel's argument, and sets of members are 32-bit masks.
 inline constexpr int most_members = 32;
 
-// Blocks of a kernel at most; see Grid. Two members that share an H100 or an H200 have one on each
-// of its multiprocessors.
-inline constexpr int most_blocks = 66;
+// Blocks of a kernel at most; see Grid.
+inline constexpr int most_blocks = 64;
 inline constexpr int threads_a_block = 512;
 
 // A packet of the LL protocol: 8 bytes of payload in two 64-bit words {data32, flag32}, each of

@@ -119,12 +119,10 @@ void add_all_gather_options(CLI::App& app, BenchOptions& options) {
   app.add_option("--device", options.device, "Where the tensors live")
       ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str();
-  app.add_option(
-         "--launch",
-         options.launch,
-         "On GPUs: replay a graph of calls, launch each (plain), or that and time the host, all "
-         "ranks at once or one after the other")
-      ->check(CLI::IsMember({"graph", "plain", "host", "host-in-turn"}))
+  app.add_option("--launch",
+                 options.launch,
+                 "On GPUs: replay a graph of calls, launch each (plain), or that and time the host")
+      ->check(CLI::IsMember({"graph", "plain", "host"}))
       ->capture_default_str();
   app.add_option("--ranks-as", options.ranks_as, "What a rank is")
       ->check(CLI::IsMember({"processes", "threads"}))

@@ -26,7 +26,7 @@ struct BenchOptions {
   std::vector<std::string> against;
   std::string ranks_as = "processes";
   std::string device = "cpu";
-  std::string launch = "graph";  // on GPUs: graph, plain, host or host-in-turn
+  std::string launch = "graph";  // on GPUs
 
   bool is_against(const std::string& impl) const;
 };

@@ -27,10 +27,6 @@ using Clock = std::chrono::steady_clock;
 // queue is full.
 constexpr int most_in_flight = 200;
 
-bool is_of_host(const std::string& launch) {
-  return launch == "host" || launch == "host-in-turn";
-}
-
 // Runs a contender's calls on the rank's stream: as a graph, or one after the other.
 class Runner {
  public:
@@ -48,7 +44,7 @@ class Runner {
 
   // Seconds a call, of the slowest rank.
   double time(Team& team, Contender& contender, int calls) {
-    if (is_of_host(launch_)) return time_on_host(team, contender, calls);
+    if (launch_ == "host") return time_on_host(team, contender, calls);
     // All ranks have to prepare before any launches: what waits for a peer's kernel could hold up
     // that peer's preparations on the same GPU.
     const cudaGraphExec_t graph = launch_ == "graph" ? captured(contender, calls) : nullptr;
@@ -67,18 +63,14 @@ class Runner {
   }
 
  private:
-  // Until a call returns, whenever the GPU runs it: while the other ranks call too, or in turn.
+  // Until a call returns, whenever the GPU runs it.
   double time_on_host(Team& team, Contender& contender, int calls) {
-    const bool in_turn = launch_ == "host-in-turn";
     std::chrono::duration<double> launching{};
+    team.barrier();
     for (int done = 0; done < calls; done += most_in_flight) {
-      for (int turn = 0; turn < (in_turn ? team.size() : 1); ++turn) {
-        team.barrier();
-        if (in_turn && turn != team.rank()) continue;
-        const auto began = Clock::now();
-        for (int i = done; i < std::min(calls, done + most_in_flight); ++i) contender.call();
-        launching += Clock::now() - began;
-      }
+      const auto began = Clock::now();
+      for (int i = done; i < std::min(calls, done + most_in_flight); ++i) contender.call();
+      launching += Clock::now() - began;
       rank_.wait();
     }
     return team.max(launching.count()) / calls;
@@ -100,7 +92,7 @@ class Runner {
   }
 
   const GpuRank& rank_;
-  const std::string launch_;  // as BenchOptions has it
+  const std::string launch_;  // "graph", "plain" or "host"
   cudaEvent_t begin_ = nullptr;
   cudaEvent_t end_ = nullptr;
   std::map<std::pair<const Contender*, int>, cudaGraphExec_t> captured_;
@@ -200,9 +192,7 @@ std::optional<std::string> lack_of_memory(const GpuRank& rank,
 
 std::string describe_launch(const std::string& launch) {
   if (launch == "graph") return "graph replay";
-  if (launch == "plain") return "plain launches";
-  return launch == "host" ? "plain launches, time of the host"
-                          : "plain launches, time of the host, one rank after the other";
+  return launch == "plain" ? "plain launches" : "plain launches, time of the host";
 }
 
 void introduce(const Report& report, const GpuRank& rank, const BenchOptions& options) {
