@@ -13,6 +13,7 @@ the slowest rank, every byte checked on fresh random data over poisoned outputs.
 """
 import json
 import os
+import pathlib
 import statistics
 import sys
 import tempfile
@@ -123,7 +124,7 @@ def main(rows, row_bytes):
             print(json.dumps(row), flush=True)
     torch.distributed.barrier()
     if RANK == 0:
-        os.unlink(STORE)
+        pathlib.Path(STORE).unlink(missing_ok=True)
     os._exit(0)  # destroy_process_group hangs where NCCL was captured: PyTorch's issue 115388
 
 
