@@ -21,6 +21,28 @@ TEST(CudaControl, FindsTheRowOfEveryByteWithoutADivision) {
   }
 }
 
+TEST(CudaControl, DealsOutEveryBatchOfALongSectionOnce) {
+  for (const std::uint32_t warps : {1U, 16U, 1024U}) {
+    for (const std::uint32_t run : {1U, 2U, 3U}) {
+      const std::uint32_t least = Deal::least_batches(warps);
+      for (std::uint32_t batches = least + 1; batches <= least + 4 * warps;
+           batches += 1 + warps / 7) {
+        const Deal deal = Deal::of(batches, warps, run);
+        std::uint32_t next = warps;  // those before are each a warp's own
+        std::uint32_t ticket = 0;
+        for (; next < batches; ++ticket) {
+          ASSERT_EQ(deal.first(ticket), next) << warps << ' ' << run << ' ' << batches;
+          next += deal.count(ticket);
+        }
+        ASSERT_EQ(next, batches) << warps << ' ' << run;
+        const std::uint32_t last = deal.first(deal.runs);
+        ASSERT_GE(batches - last, Deal::singles_a_warp * warps) << warps << ' ' << run;
+        ASSERT_LT(batches - last, Deal::singles_a_warp * warps + run) << warps << ' ' << run;
+      }
+    }
+  }
+}
+
 TEST(CudaControl, AMemberIsIdleWhenAllBlocksHaveLeftTheLastCall) {
   Own own{};
   EXPECT_TRUE(own.idle());

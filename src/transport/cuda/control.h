@@ -40,8 +40,8 @@ struct alignas(128) Own {
   std::uint32_t failed;      // 1: kernels return at once
   std::uint32_t claimed;     // 1: somebody writes the report
 
-  // Of the call under way: batches of this member's section that warps have taken.
-  alignas(128) std::uint32_t taken;
+  // Of the call under way: tickets that warps have drawn for this member's section; see Deal.
+  alignas(128) std::uint32_t tickets;
 
   // The calls that have ended. Each block of a call reads a word that no other block writes, and
   // the blocks that there are write them all, so that none waits for another to count a call.
@@ -157,6 +157,29 @@ constexpr std::uint64_t reciprocal_of(std::uint64_t row_bytes) {
   return row_bytes == 0 ? 0 : (std::uint64_t{1} << reciprocal_bits) / row_bytes + 1;
 }
 
+// How the batches of a long section are dealt out to warps. The first ones are each a warp's own;
+// the others belong to tickets, which warps draw in turn: runs at first, then single ones, so that
+// all warps end at the same time.
+struct Deal {
+  static constexpr std::uint32_t singles_a_warp = 3;
+
+  std::uint32_t warps;
+  std::uint32_t run;   // batches of a ticket
+  std::uint32_t runs;  // tickets that are for so many
+
+  static constexpr std::uint32_t least_batches(std::uint32_t warps) {
+    return warps * (1 + singles_a_warp);
+  }
+  static constexpr Deal of(std::uint32_t batches, std::uint32_t warps, std::uint32_t run) {
+    return {warps, run, (batches - least_batches(warps)) / run};
+  }
+  constexpr std::uint32_t first(std::uint32_t ticket) const {
+    const std::uint32_t before = ticket < runs ? ticket : runs;
+    return warps + before * run + (ticket - before);
+  }
+  constexpr std::uint32_t count(std::uint32_t ticket) const { return ticket < runs ? run : 1; }
+};
+
 // All that a kernel is told.
 struct Arguments {
   int self;
@@ -172,7 +195,7 @@ struct Arguments {
   Mapped* mapped;
   std::uint64_t timeout_ns;
   bool one_gpu;       // are all members threads of this process, on one GPU?
-  std::uint32_t run;  // batches of a long section that a warp takes at once
+  std::uint32_t run;  // batches of a long section that a warp takes at once; see Deal
   Member members[most_members];
 };
 

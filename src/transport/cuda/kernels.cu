@@ -80,7 +80,7 @@ __device__ void end_rows(const Call& call, const Moved& moved, std::uint64_t row
     give_up(call, Reason::elsewhere, 0);
   }
   call.own().row_blocks = row_blocks;
-  call.own().taken = 0;
+  call.own().tickets = 0;
 }
 
 // A kernel's argument is no longer than its communicator needs: each launch brings it along.

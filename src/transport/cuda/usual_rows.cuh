@@ -130,9 +130,8 @@ class Batch {
 };
 
 // Which of a section's batches a warp moves. The first one is its own for sure. Of a short section
-// the others are dealt out in turn; of a long one who comes first takes the next run, and at last
-// the next batch, so that all end at the same time: what is asked for then is answered while a
-// batch is moved.
+// the others are dealt out in turn; of a long one by tickets: what is asked for then is answered
+// while a batch is moved.
 class Turns {
  public:
   __device__ Turns(std::uint32_t batches, std::uint32_t run)
@@ -146,8 +145,8 @@ class Turns {
 
   __device__ void begin(Own& own) {
     if (!is_long()) return;
-    runs_ = (batches_ - warps_ * most_of_short) / run_;
-    taken_ = take(own);
+    deal_ = Deal::of(batches_, warps_, run_);
+    ticket_ = draw(own);
   }
   __device__ void next(Own& own) {
     if (!is_long()) {
@@ -156,29 +155,26 @@ class Turns {
       ++batch_;
       --left_;
     } else {
-      const std::uint32_t taken = __shfl_sync(~0U, taken_, 0);
-      const std::uint32_t runs = min(taken, runs_);
-      batch_ = warps_ + runs * run_ + (taken - runs);
-      left_ = taken < runs_ ? run_ - 1 : 0;
-      taken_ = take(own);
+      const std::uint32_t ticket = __shfl_sync(~0U, ticket_, 0);
+      batch_ = deal_.first(ticket);
+      left_ = deal_.count(ticket) - 1;
+      ticket_ = draw(own);
     }
   }
 
  private:
-  static constexpr std::uint32_t most_of_short = 4;  // batches of a warp
-
-  __device__ bool is_long() const { return batches_ > warps_ * most_of_short; }
-  __device__ static std::uint32_t take(Own& own) {
-    return threadIdx.x % Batch::lanes == 0 ? atomicAdd(&own.taken, 1) : 0;
+  __device__ bool is_long() const { return batches_ > Deal::least_batches(warps_); }
+  __device__ static std::uint32_t draw(Own& own) {
+    return threadIdx.x % Batch::lanes == 0 ? atomicAdd(&own.tickets, 1) : 0;
   }
 
   std::uint32_t batches_;
-  std::uint32_t run_;  // batches
+  std::uint32_t run_;
   std::uint32_t warps_;
   std::uint32_t batch_;
-  std::uint32_t runs_ = 0;   // of a long section; what is left is taken batch by batch
-  std::uint32_t left_ = 0;   // of this warp's run, behind this batch
-  std::uint32_t taken_ = 0;  // by the first lane: the next run, or batch behind all runs
+  Deal deal_{};               // of a long section
+  std::uint32_t left_ = 0;    // of this warp's run, behind this batch
+  std::uint32_t ticket_ = 0;  // by the first lane: the next one
 };
 
 // This member's section, to where it belongs. The first batch is read while the headers are under
