@@ -29,35 +29,49 @@ NAMES = {
 }
 
 
+def name_of(row, placement):
+    """Implementation, and for what is not muster's first placement, which one it is."""
+    return row["impl"] if row["impl"] != "muster" or row["placement"] == placement else (
+        f"muster, {row['placement']}")
+
+
 def gathers(rows):
-    """(shape, dim) -> implementation -> row, in the order of the rows."""
+    """(shape, dim) -> name -> row, in the order of the rows."""
+    placement = next((row["placement"] for row in rows if row["impl"] == "muster"), None)
     result = {}
     for row in rows:
-        result.setdefault((json.dumps(row["shape"]), row["dim"]), {})[row["impl"]] = row
+        gather = result.setdefault((json.dumps(row["shape"]), row["dim"]), {})
+        gather[name_of(row, placement)] = row
     return result
 
 
 def cell(row, muster):
+    """Microseconds; in brackets muster's share of them, and wrong bytes."""
     if row is None:
         return "–"
-    wrong = f", {row['wrong']} wrong" if row["wrong"] else ""
-    return (f"{row['time_us_median']:.2f} "
-            f"({muster['time_us_median'] / row['time_us_median']:.2f}{wrong})")
+    notes = []
+    if muster not in (None, row):
+        notes.append(f"{muster['time_us_median'] / row['time_us_median']:.2f}")
+    if row["wrong"]:
+        notes.append(f"{row['wrong']} wrong")
+    return f"{row['time_us_median']:.2f}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def line(cells):
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def table(rows):
-    present = {row["impl"] for row in rows}
-    columns = [name for name in NAMES if name in present]
-    columns += sorted(present - set(NAMES) - {"muster"})
-    yield "| shard | dim | bytes a rank | muster | " + " | ".join(
-        NAMES.get(name, name) for name in columns) + " |"
-    yield "|---" * (4 + len(columns)) + "|"
-    for (shape, dim), of in gathers(rows).items():
-        muster = of["muster"]
-        wrong = f" ({muster['wrong']} wrong)" if muster["wrong"] else ""
-        yield (f"| {shape} | {dim} | {muster['bytes_per_rank']} | "
-               f"{muster['time_us_median']:.2f}{wrong} | " + " | ".join(
-                   cell(of.get(name), muster) for name in columns) + " |")
+    measured = gathers(rows)
+    present = {name for gather in measured.values() for name in gather} - {"muster"}
+    columns = [name for name in NAMES if name in present] + sorted(present - set(NAMES))
+    header = ["shard", "dim", "bytes a rank", "muster", *(NAMES.get(name, name) for name in columns)]
+    yield line(header)
+    yield line(["---"] * len(header))
+    for (shape, dim), gather in measured.items():
+        muster = gather.get("muster")
+        yield line([shape, dim, next(iter(gather.values()))["bytes_per_rank"], cell(muster, None),
+                    *(cell(gather.get(name), muster) for name in columns)])
 
 
 def main():

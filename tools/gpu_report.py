@@ -23,7 +23,8 @@ def lines_of(path):
 
 
 def json_lines(path):
-    return [json.loads(line) for line in lines_of(path) if line.startswith("{")]
+    """Without a last line that was cut short, as of a step that was ended."""
+    return [json.loads(line) for line in lines_of(path) if re.match(r"\{.*\}$", line)]
 
 
 def ask(*command):
@@ -167,7 +168,7 @@ def text_of(report):
         for name, values, bound, sign in targets(Bench(report["bench"]), len(gpus)):
             yield f"{name}: {verdict(values, bound, sign)}"
         yield ""
-    others = [row for row in report["bench"] if not row["step"].startswith("2-")]
+    others = [row for row in report["bench"] if row not in two]
     for row in others:
         yield (f"{row['step']}: {row['ranks']} x {row['shape']}, dim {row['dim']}, {row['impl']} "
                f"{row['placement']}: {row['time_us_median']:.2f} us, p99 {row['time_us_p99']:.2f}, "

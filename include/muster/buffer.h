@@ -18,8 +18,10 @@ class Allocation;
 /// from it takes one copy. Owns the memory; movable. Aligned to 128 bytes,
 /// on a GPU to 512; contents unspecified.
 ///
-/// A Buffer may be destroyed at any time, also after its World: memory that a peer could still
-/// write (after a failed gather) is given out again only when that peer has acknowledged or died.
+/// A Buffer may be destroyed at any time, also after its World, but for one on a GPU: that lives
+/// until the gathers that use it have ended on their streams, and as long as a graph that has
+/// captured one may be launched. Memory that a peer could still write (after a failed gather) is
+/// given out again only when that peer has acknowledged or died.
 class MUSTER_EXPORT Buffer {
  public:
   Buffer() noexcept;  ///< empty: data() is null, size() is 0

@@ -62,8 +62,9 @@ class MUSTER_EXPORT Communicator {
   /// @throws Error invalid_argument when this rank is not in the group, a rank is outside the
   ///         world, the tag is too long, or (group, tag) is in use by this rank; mismatch when a
   ///         member uses the tag with another group, device, transport or protocol version;
-  ///         timeout; peer_lost; out_of_memory; unsupported when this build, or some member's
-  ///         machine, has no such device or transport.
+  ///         timeout; peer_lost; out_of_memory; system; unsupported when this build, or some
+  ///         member's machine, has no such device or transport, and in a child that was forked
+  ///         from a rank.
   Communicator(World& world, Group group, CommunicatorOptions options = {});
 
   /// Local: on the CPU waits for nobody. A peer that still calls gets peer_lost, «left». On a GPU
@@ -88,17 +89,18 @@ class MUSTER_EXPORT Communicator {
   ///
   /// One copy where `full` or the sender's shard lies in a Buffer; two through staging otherwise.
   ///
-  /// On a GPU the call enqueues the gather and returns: it neither waits nor allocates, and may be
-  /// captured in a CUDA graph. (By NCCL it waits for the other members' calls, and the first ones
-  /// may allocate.) A failure on the device is thrown by check() and by the next call;
-  /// until then outputs are unspecified. Gathers of one communicator follow each other also on
-  /// different streams, but for those in a graph. The communicator outlives its graphs, and its
-  /// destructor aborts a gather that is still in flight.
+  /// On a GPU the call enqueues the gather and returns: it waits for no other member and allocates
+  /// nothing on the device, and may be captured in a CUDA graph. (By NCCL it waits for the other
+  /// members' calls, and the first ones may allocate.) A failure on the device is thrown by check()
+  /// and by the next call; until then outputs are unspecified. Gathers of one communicator follow
+  /// each other also on different streams, but for those in a graph. The communicator outlives its
+  /// graphs, and its destructor aborts a gather that is still in flight.
   ///
   /// @param stream on a GPU, where the gather is enqueued: not the legacy default stream, nor one
   ///        that another rank of this process uses; on the CPU only the default.
-  /// @throws Error invalid_argument (nothing was sent); mismatch, timeout, peer_lost, out_of_memory
-  ///         (the communicator has failed).
+  /// @throws Error invalid_argument (nothing was sent); mismatch, timeout, peer_lost,
+  ///         out_of_memory, and on a GPU system when CUDA fails (the communicator has failed);
+  ///         unsupported in a child that was forked from a rank.
   void all_gather(const ConstTensorView& shard,
                   const TensorView& full,
                   int gather_dim,
@@ -115,10 +117,12 @@ class MUSTER_EXPORT Communicator {
 
   /// Throws the failure that has happened, if any, without communicating: on a GPU this is how a
   /// failure on the device is learnt.
+  /// @throws Error as all_gather(), but for invalid_argument.
   void check();
 
   /// Fails the communicator for all members at once: their current or next call throws peer_lost
   /// with this rank and this text. Thread-safe; local; idempotent.
+  /// @throws Error unsupported in a child that was forked from a rank.
   void abort(std::string_view text);
 
   /// Bytes of control memory that this member's side takes, without staging.

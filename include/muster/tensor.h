@@ -14,8 +14,10 @@ namespace muster {
 ///
 /// A gather along dimension d sees a tensor as prod(shape[:d]) rows, each a contiguous run of
 /// prod(shape[d:]) elements. `row_stride` is the distance in **bytes** from one such row to the
-/// next, for a view into a wider tensor; without it rows follow each other. Data may have any
-/// alignment, and may be null where the tensor has no bytes. The view does not own the memory.
+/// next, for a view into a wider tensor, and at least as long as a row where there are several;
+/// without it rows follow each other. Data may have any alignment, and may be null where the tensor
+/// has no bytes. The view does not own the memory. What breaks this is refused by the call that
+/// takes the view, with invalid_argument.
 struct ConstTensorView {
   const void* data = nullptr;
   DataType dtype = DataType::uint8;

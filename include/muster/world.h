@@ -65,15 +65,17 @@ class MUSTER_EXPORT World {
   /// Memory that every peer can reach, for tensors on `device`. A local call: no thread of a peer
   /// takes part. On a GPU, peers map the memory before it returns; several ranks may use one GPU.
   /// @throws Error out_of_memory; unsupported when there is no such kind of device here ("no CUDA
-  ///         driver"), invalid_argument for an ordinal that there is not, timeout when a peer does
-  ///         not map the memory. 0 bytes is legal and gives an empty Buffer.
+  ///         driver") and in a child that was forked from a rank, invalid_argument for an ordinal
+  ///         that there is not, timeout when a peer does not map the memory; system. 0 bytes is
+  ///         legal and gives an empty Buffer.
   Buffer allocate(std::size_t bytes, Device device = Device::cpu());
 
   /// All-gathers small blobs on the host: element i is what member i of the group passed. Blobs may
   /// differ in size. Every member must call; calls on the same group are matched in order.
   /// @throws Error invalid_argument when this rank is not in the group, the group has a rank
-  ///         outside the world, or the blob is longer than longest_blob; timeout; peer_lost;
-  ///         out_of_memory.
+  ///         outside the world, or the blob is longer than longest_blob; mismatch when a member
+  ///         passes the same ranks in another order; timeout; peer_lost; out_of_memory;
+  ///         unsupported in a child that was forked from a rank.
   std::vector<std::vector<std::byte>> exchange(const Group& group,
                                                std::span<const std::byte> bytes,
                                                std::chrono::milliseconds timeout = default_timeout);
@@ -84,7 +86,9 @@ class MUSTER_EXPORT World {
   /// GPUs also waits until the processes of the dead have ended, but not longer than 2 s: until
   /// then their GPUs may go on writing.
   /// @throws Error invalid_argument as exchange(); timeout with this rank's own number when the
-  ///         others have gone on without it.
+  ///         others have gone on without it, or another thread of this rank is still in a call on
+  ///         the group; out_of_memory when more than 32 groups with the same first rank have asked
+  ///         in the life of the world; unsupported in a child that was forked from a rank.
   Group survivors(const Group& group, std::chrono::milliseconds timeout = default_timeout);
 
  private:

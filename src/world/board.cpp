@@ -320,7 +320,8 @@ PinnedPost::PinnedPost(BoardWriter& writer, const Subject& subject, std::span<co
     writer_.arena_.free(memory_);
     throw;
   }
-  id_ = ++writer_.last_id_;
+  if (++writer_.last_id_ == 0) ++writer_.last_id_;  // 0 is an entry's that is free
+  id_ = writer_.last_id_;
   entry_->key.store(subject.key(), std::memory_order_relaxed);
   entry_->phase.store(static_cast<std::uint32_t>(Phase::waiting), std::memory_order_relaxed);
   entry_->offset.store(memory_.offset, std::memory_order_relaxed);

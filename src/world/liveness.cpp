@@ -174,7 +174,7 @@ void Liveness::wait(std::uint32_t attention) {
     }
   }
   if (syscall(SYS_futex_waitv, words.data(), count, 0, nullptr, 0) >= 0) return;
-  if (errno == ENOSYS || errno == EPERM) {
+  if (errno != EAGAIN && errno != EINTR) {  // the system has no such call, or forbids it
     futex_wait(own_.attention, attention, Clock::now() + polling_interval);
   }
 }

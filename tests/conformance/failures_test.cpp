@@ -285,6 +285,17 @@ CONFORMANCE_TEST(NamesTheMemberThatDoesNotGather) {
   expect_failed_for_good(rank, communicator, "absent");
 }
 
+CONFORMANCE_TEST(WaitsForEverIfToldTo) {
+  for (const auto timeout :
+       {std::chrono::milliseconds::max(), std::chrono::milliseconds(300 * 8760h)}) {
+    Communicator communicator = whole_world(rank, "for ever", timeout);
+    for (int gather = 0; gather < 3; ++gather) gather_plainly(rank, communicator);
+    communicator.check();
+  }
+  Communicator next = whole_world(rank, "for ever");
+  gather_plainly(rank, next);
+}
+
 CONFORMANCE_TEST(NamesAllMembersThatDoNotGather) {
   const int size = rank.world.size();
   if (size < 3) return;

@@ -37,6 +37,16 @@ class Scripts(unittest.TestCase):
             "| [512] | 0 | 1024 | 0.25 | 0.50 (0.50) | – |",
             "| [8, [30, 34]] | 1 | 1024 | 0.30 | 0.60 (0.50, 7 wrong) | 1.20 (0.25) |"])
 
+    def test_the_table_shows_every_placement_and_gathers_that_muster_was_not_measured_in(self):
+        rows = [ROWS[0], dict(row("muster", [512], 0, 0.5), placement="pull"), ROWS[3]]
+        result = self.run_script("table.py", rows)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stdout.splitlines(), [
+            "| shard | dim | bytes a rank | muster | MPI, dim 0 only | muster, pull |",
+            "| --- | --- | --- | --- | --- | --- |",
+            "| [512] | 0 | 1024 | 0.25 | – | 0.50 (0.50) |",
+            "| [8, [30, 34]] | 1 | 1024 | – | 0.60 (7 wrong) | – |"])
+
     def test_the_plot_is_an_svg_with_a_line_a_contender(self):
         result = self.run_script("plot.py", ROWS)
         self.assertEqual(result.returncode, 0, result.stderr)
@@ -99,6 +109,13 @@ class GpuReport(unittest.TestCase):
         self.assertIn("wrong bytes in all measurements: 3", text)
         self.assertEqual(len(report["bench"]), 6)
 
+    def test_shows_measurements_without_muster_s_and_leaves_out_what_was_cut_short(self):
+        (self.folder / "bench-2-8x128-torch.jsonl").write_text(
+            json.dumps(row("torch nccl", [8, 128], 1, 8.0)) + '\n{"impl": "torch ncc')
+        text, report = self.report()
+        self.assertIn("2-8x128-torch: 2 x [8, 128], dim 1, torch nccl push: 8.00 us", text)
+        self.assertEqual(len(report["bench"]), 1)
+
     def run_stand_ins(self, *options):
         """Runs tools/gpu-test with programs that say they passed, but gpu_test, which failed."""
         programs = self.folder / "bin"
@@ -135,6 +152,22 @@ class GpuReport(unittest.TestCase):
         self.assertRegex(text, r"bench-plain +ok")
         self.assertNotIn("failed: A.B", text)
         self.assertIn("not run: failures: not asked for", text)
+
+    def test_a_wrong_argument_is_refused_before_anything_runs(self):
+        for options, why in ((["--only"], "--only needs a value"),
+                             (["--only", "("], "not a regular expression"),
+                             (["--time", "soon"], "a number of seconds"),
+                             (["--no-build", "/nonexistent"], "there is no gpu_test"),
+                             (["--quickly"], "unknown option --quickly")):
+            result = subprocess.run([os.path.join(TOOLS, "gpu-test"), *options],
+                                    capture_output=True, text=True, check=False)
+            self.assertEqual(result.returncode, 2, options)
+            self.assertIn(why, result.stderr)
+
+    def test_a_pattern_of_no_step_is_an_error(self):
+        result, _ = self.run_stand_ins("--only", "nosuch")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("no step has such a name", result.stderr)
 
     def test_a_run_that_left_nothing_has_a_report_too(self):
         text, report = self.report()

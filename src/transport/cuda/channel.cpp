@@ -14,6 +14,7 @@
 #include "transport/shm/places.h"
 #include "transport/shm/terms.h"
 #include "world/cuda/memory.h"
+#include "world/deadline.h"
 #include "world/liveness.h"
 
 #include <fmt/format.h>
@@ -23,7 +24,9 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 namespace muster::transport::cuda {
@@ -96,7 +99,7 @@ class CudaChannel : public Channel, private world::Listener {
               const CommunicatorOptions& options)
       : endpoint_{.state = std::move(state),
                   .group = group,
-                  .timeout = options.timeout,
+                  .timeout = world::bounded(options.timeout),
                   .self = 0,
                   .controls =
                       std::vector<shm::ControlView>(static_cast<std::size_t>(group.size()))},
@@ -151,9 +154,7 @@ class CudaChannel : public Channel, private world::Listener {
     arguments_.size = endpoint_.size();
     arguments_.layout = layout_;
     arguments_.timeout_ns = static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(
-            std::min<std::chrono::milliseconds>(endpoint_.timeout, std::chrono::hours(24 * 3650)))
-            .count());
+        std::chrono::duration_cast<std::chrono::nanoseconds>(endpoint_.timeout).count());
     arguments_.mapped = &mapped();
     const bool shared = share_a_gpu(members);
     arguments_.one_gpu = !endpoint_.state->parcels().between_processes() && shared;
@@ -196,15 +197,13 @@ class CudaChannel : public Channel, private world::Listener {
     shm::refuse_quarantined(endpoint_, arena_, "output", output_);
     shm::refuse_quarantined(endpoint_, arena_, "shard", shard_);
     refuse_legacy(stream);
-    const CurrentDevice current(ordinal_);
-    auto* const handle = static_cast<CUstream>(stream.handle());
-    CUstreamCaptureStatus capture{};
-    require(driver().stream_is_capturing(handle, &capture), "asking whether a stream is captured");
-    if (capture == CU_STREAM_CAPTURE_STATUS_NONE) {
-      run(handle);
-    } else {
-      offer_output(true);
-      require(kernels_.launch(arguments_, grid_, handle), "capturing a gather");
+    try {
+      enqueue(static_cast<CUstream>(stream.handle()));
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::invalid_argument) throw;
+      throw failed(error.code(), error.what());
+    } catch (const std::bad_alloc&) {
+      throw failed(ErrorCode::out_of_memory, "out of memory");
     }
   }
 
@@ -307,6 +306,15 @@ class CudaChannel : public Channel, private world::Listener {
 
   bool last_has_ended() const { return query(last_) == cudaSuccess; }
 
+  void enqueue(CUstream stream) {
+    const CurrentDevice current(ordinal_);
+    CUstreamCaptureStatus capture{};
+    require(driver().stream_is_capturing(stream, &capture), "asking whether a stream is captured");
+    if (capture == CU_STREAM_CAPTURE_STATUS_NONE) return run(stream);
+    offer_output(true);
+    require(kernels_.launch(arguments_, grid_, stream), "capturing a gather");
+  }
+
   // Behind the last gather, also where that is on another stream.
   void run(CUstream stream) {
     const std::uint64_t number = stream_user_.claim(stream);
@@ -323,6 +331,15 @@ class CudaChannel : public Channel, private world::Listener {
   }
 
   // Failure.
+
+  // This member does not come to the gather: the others need not wait for it.
+  Error failed(ErrorCode code, std::string_view why) {
+    const int rank = endpoint_.state->rank();
+    Error error(code, fmt::format("{}: rank {}: {}", endpoint_.operation(), rank, why), rank);
+    failures_->announce(error);
+    tell_kernels();
+    return error;
+  }
 
   Reason reason() const noexcept {
     return static_cast<Reason>(std::atomic_ref(mapped().reason).load(std::memory_order_acquire));

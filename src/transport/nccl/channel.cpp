@@ -20,6 +20,7 @@
 #include "transport/shm/places.h"
 #include "transport/shm/waiter.h"
 #include "world/cuda/memory.h"
+#include "world/deadline.h"
 #include "world/liveness.h"
 
 #include <fmt/format.h>
@@ -83,7 +84,7 @@ class NcclChannel : public Channel, private world::Listener {
               const CommunicatorOptions& options)
       : endpoint_{.state = std::move(state),
                   .group = group,
-                  .timeout = options.timeout,
+                  .timeout = world::bounded(options.timeout),
                   .self = 0,
                   .controls =
                       std::vector<shm::ControlView>(static_cast<std::size_t>(checked_size(group)))},

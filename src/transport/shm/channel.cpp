@@ -9,6 +9,7 @@
 #include "transport/shm/occupancy.h"
 #include "transport/shm/places.h"
 #include "transport/shm/waiter.h"
+#include "world/deadline.h"
 #include "world/liveness.h"
 
 #include <fmt/format.h>
@@ -29,7 +30,7 @@ class ShmChannel : public Channel, private world::Listener {
              const CommunicatorOptions& options)
       : endpoint_{.state = std::move(state),
                   .group = group,
-                  .timeout = options.timeout,
+                  .timeout = world::bounded(options.timeout),
                   .self = 0,
                   .controls = std::vector<ControlView>(static_cast<std::size_t>(group.size()))},
         control_(endpoint_.state->arena().allocate(ControlView::bytes(group.size()), true)) {

@@ -62,7 +62,8 @@ std::string all_gather(::onnx::GraphProto& graph,
 /// @throws Error invalid_argument when the model imports another version of the domain.
 void import_operators(::onnx::ModelProto& model);
 
-/// The node alone, for those who keep a graph's names, order and types themselves.
+/// The node alone, for those who keep a graph's names, order and types themselves. Checks nothing:
+/// what is wrong with it is refused where a session is made of the model.
 ::onnx::NodeProto all_gather_node(const std::string& name,
                                   const std::string& input,
                                   const std::string& output,
