@@ -354,6 +354,37 @@ class Refused(RunModel):
         self.assert_refused_by_ranks("MUSTER_ARENA_BYTES", self.run_model())
         self.assertNotIn("muster: muster: ", self.run_model().stderr)
 
+    def test_messages_never_have_names_that_the_terminal_takes_as_commands(self):
+        escape = "\x1b[2J"
+        inputs = {f"{escape}x": (TensorProto.FLOAT, [f"{escape}batch", 4]),
+                  f"{escape}z": (TensorProto.FLOAT, [f"{escape}batch", 1])}
+        concat = helper.make_node("Concat", list(inputs), [f"{escape}c"], axis=1)
+        gather = all_gather(f"{escape}c", f"{escape}y", gather_dim=0)
+        model = network([concat, gather], inputs, {f"{escape}y": (TensorProto.FLOAT, None)})
+        path = self.write("escape.onnx", model)
+        helper.set_model_props(model, {"muster.rank": escape, "muster.ranks": escape})
+        of_another_rank = self.write("rank.onnx", model)
+        unknown = self.write("unknown.onnx", network(
+            [helper.make_node(f"{escape}Relu", ["x"], ["y"])],
+            {"x": (TensorProto.FLOAT, [3, 4])}, {"y": (TensorProto.FLOAT, [3, 4])}))
+        self.save("x0.npy", self.x)
+        self.save("x1.npy", self.x[:2])
+        for rank in range(2):
+            self.save(f"z{rank}.npy", numpy.ones([3 - rank, 1], "float32"))
+        for text, x, z, loaded in (
+                ("input '?[2Jz' has shape [?[2Jbatch, 1]", "x0", "x0", path),
+                ("'?[2Jbatch' is 3 in input '?[2Jx'", "x0", "z1", path),
+                ("the model's input '?[2Jz' [?[2Jbatch, 1] is missing", "x0", None, path),
+                ("'?[2Jy_node'", "x{rank}", "z{rank}", path),
+                ("is for rank ?[2J of ?[2J", None, None, of_another_rank),
+                ("?[2JRelu", None, None, unknown)):
+            with self.subTest(text=text):
+                given = [f"--input={escape}{name}={self.path(file)}.npy"
+                         for name, file in (("x", x), ("z", z)) if file]
+                result = self.run_model(*given, model=loaded, x=None)
+                self.assert_refused_by_ranks(text, result)
+                self.assertNotIn("\x1b", result.stderr)
+
     def test_sections_that_ranks_disagree_about(self):
         for rank in range(2):
             self.save(f"x{rank}.npy", numpy.ones([3 + rank, 4], "float32"))

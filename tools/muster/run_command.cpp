@@ -3,6 +3,7 @@
 #include "exit_status.h"
 #include "file_descriptor.h"
 #include "launch/launcher.h"
+#include "launch/line_forwarder.h"
 #include "model/options.h"
 #include "model/report.h"
 #include "validators.h"
@@ -12,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
+#include <cstring>
 #include <memory>
 
 namespace muster::tool {
@@ -70,24 +72,48 @@ Json to_json(const LaunchResult& result) {
           {"ranks", ranks}};
 }
 
-void print_summary(const RunOptions& options, const LaunchResult& result, const Json& model) {
-  if (options.json) {
-    Json json = to_json(result);
-    if (!model.is_null()) json["model"] = model;
-    fmt::print("{}\n", json.dump());
-  } else if (!model.is_null() && result.status == exit_success) {
-    print_report(model);
-  }
+// Why the job ended as it did, where there is something to say.
+std::string explanation(const RunOptions& options, const LaunchResult& result) {
+  std::string text;
   if (result.timed_out) {
-    fmt::print(stderr, "muster: ended after the timeout of {} s\n", options.timeout);
+    text = fmt::format("muster: ended after the timeout of {} s\n", options.timeout);
   } else if (result.first_failed) {
     const int rank = *result.first_failed;
-    fmt::print(
-        stderr,
+    text = fmt::format(
         "muster: {}{}\n",
         describe(rank, result.ranks[static_cast<std::size_t>(rank)]),
         options.launch.keep_going || options.launch.ranks == 1 ? "" : "; the others were ended");
   }
+  if (result.lost_bytes > 0) {
+    text += fmt::format("muster: {} bytes that the ranks printed are lost: nobody read them\n",
+                        result.lost_bytes);
+  }
+  return text;
+}
+
+// What ends a job in spite of a stalled reader must not wait for that reader here.
+void print(std::FILE* stream, const std::string& text, const LaunchResult& result) {
+  if (!result.timed_out && !result.ending_signal && result.lost_bytes == 0) {
+    return fmt::print(stream, "{}", text);
+  }
+  OutputQueue queue(::fileno(stream));
+  queue.append(text);
+  queue.write_all(reader_patience);
+  if (queue.error() != 0) {
+    throw Failure(fmt::format("cannot print how the ranks ended: {}", strerror(queue.error())),
+                  result.status);
+  }
+}
+
+void print_summary(const RunOptions& options, const LaunchResult& result, const Json& model) {
+  if (options.json) {
+    Json json = to_json(result);
+    if (!model.is_null()) json["model"] = model;
+    print(stdout, json.dump() + "\n", result);
+  } else if (!model.is_null() && result.status == exit_success) {
+    print_report(model);
+  }
+  print(stderr, explanation(options, result), result);
 }
 
 }  // namespace
@@ -98,7 +124,7 @@ Command add_run(CLI::App& app, const std::optional<std::vector<std::string>>& be
   app.formatter(std::make_shared<RunFormatter>());
   app.add_option("-n,--ranks", options->launch.ranks, "Ranks to start, 1 to 128")
       ->required()
-      ->check(CLI::Range(1, World::max_size))
+      ->check(whole_number_from(1, World::max_size))
       ->type_name("N");
   app.add_option("--timeout", options->timeout, "End the job after so many seconds")
       ->check(seconds_from(0.001))

@@ -62,7 +62,13 @@ class Launcher {
 
   void start(int rank);
   FileDescriptor forwarded(int rank, OutputQueue& output);
-  void wait_for_events(bool ranks_live);
+  bool wait_for_events();
+  std::optional<Clock::time_point> deadline() const;
+  bool output_waits() const { return !stdout_.empty() || !stderr_.empty(); }
+  // Ranks that heed a signal may have to print something before they end.
+  bool signal_waits_for_reader() const {
+    return result_.ending_signal && output_waits() && !kill_at_;
+  }
   void on_signal(int signal);
   void on_timer();
   void look_at_ranks();
@@ -135,17 +141,18 @@ FileDescriptor Launcher::forwarded(int rank, OutputQueue& output) {
 }
 
 LaunchResult Launcher::run() {
-  while (any_live()) wait_for_events(true);
+  while (any_live()) wait_for_events();
   send(SIGKILL);  // what the ranks left running
   for (LineForwarder& forwarder : forwarders_) {
     if (forwarder.open()) forwarder.drain();
   }
-  while ((!stdout_.empty() || !stderr_.empty()) && interrupts_ < 2) wait_for_events(false);
+  while (output_waits() && interrupts_ < 2 && wait_for_events()) {
+  }
   return finish();
 }
 
-// One turn of the loop. Once no rank lives, only output is waited for.
-void Launcher::wait_for_events(bool ranks_live) {
+// One turn of the loop: false if nothing happened before the deadline.
+bool Launcher::wait_for_events() {
   std::vector<pollfd> polled{{signals_.fd(), POLLIN, 0}};
   for (OutputQueue* queue : {&stdout_, &stderr_}) {
     polled.push_back({queue->empty() ? -1 : queue->fd(), POLLOUT, 0});
@@ -154,13 +161,11 @@ void Launcher::wait_for_events(bool ranks_live) {
     polled.push_back({forwarder.blocked() ? -1 : forwarder.fd(), POLLIN, 0});
   }
   int wait = -1;
-  for (const auto& at : {timeout_at_, kill_at_}) {
-    if (!at || !ranks_live) continue;
+  if (const auto at = deadline()) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(*at - Clock::now()).count();
-    const int bounded = static_cast<int>(std::clamp<std::int64_t>(left, 0, INT32_MAX));
-    wait = wait < 0 ? bounded : std::min(wait, bounded);
+    wait = static_cast<int>(std::clamp<std::int64_t>(left, 0, INT32_MAX));
   }
-  ::poll(polled.data(), polled.size(), wait);
+  const bool in_time = ::poll(polled.data(), polled.size(), wait) != 0;
 
   std::size_t next = 1;
   for (OutputQueue* queue : {&stdout_, &stderr_}) {
@@ -178,7 +183,23 @@ void Launcher::wait_for_events(bool ranks_live) {
     if (!taken_back) on_signal(*signal);
   }
   // A launcher that was stopped may learn at once that the time is up and that all ranks ended.
-  if (any_live()) on_timer();
+  if (any_live()) {
+    if (!in_time && signal_waits_for_reader()) end_ranks();
+    on_timer();
+  }
+  return in_time;
+}
+
+// Once no rank lives, only readers are waited for: for ever, unless something ends the job.
+std::optional<Clock::time_point> Launcher::deadline() const {
+  const auto patience_ends = Clock::now() + reader_patience;
+  if (any_live()) {
+    const auto at = signal_waits_for_reader() ? patience_ends : kill_at_;
+    return at && timeout_at_ ? std::min(at, timeout_at_) : std::max(at, timeout_at_);  // if any
+  }
+  if (result_.timed_out || result_.ending_signal) return patience_ends;
+  if (timeout_at_) return std::max(*timeout_at_, patience_ends);
+  return std::nullopt;
 }
 
 void Launcher::on_signal(int signal) {
@@ -251,10 +272,15 @@ LaunchResult Launcher::finish() {
   for (const Rank& rank : ranks_) result_.ranks.push_back(*rank.result);
   result_.seconds = std::chrono::duration<double>(Clock::now() - start_).count();
   result_.reader_left = stdout_.closed();
+  result_.lost_bytes = stdout_.size() + stderr_.size();
+  const bool lost = result_.lost_bytes > 0;
+  if (lost && !result_.first_failed && !result_.ending_signal) result_.timed_out = true;
   if (result_.timed_out) {
     result_.status = exit_timed_out;
   } else if (result_.first_failed) {
     result_.status = ranks_[static_cast<std::size_t>(*result_.first_failed)].result->status;
+  } else if (lost) {
+    result_.status = exit_signal + *result_.ending_signal;
   }
   return std::move(result_);
 }

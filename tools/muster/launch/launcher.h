@@ -40,6 +40,7 @@ struct LaunchResult {
   std::optional<int> first_failed = std::nullopt;
   std::optional<int> ending_signal = std::nullopt;  // SIGINT, SIGTERM or SIGHUP to the launcher
   bool reader_left = false;                         // of what the ranks print on stdout
+  std::size_t lost_bytes = 0;                       // of what they print, to a stalled reader
   double seconds = 0;
   std::vector<RankResult> ranks;
 };
@@ -47,9 +48,13 @@ struct LaunchResult {
 // What a rank is taken to need at least: its process, its part of the arenas' bookkeeping.
 inline constexpr std::size_t memory_per_rank = std::size_t{8} << 20;
 
+// After a timeout or an ending signal, a reader that takes nothing for so long has stalled.
+inline constexpr std::chrono::seconds reader_patience{2};
+
 // Runs the command as every rank of a new job. Signals that arrive meanwhile go to the ranks; a
 // second SIGINT or SIGTERM kills them. Rank 0 reads this process's stdin unless that is a terminal;
-// the others, and rank 0 then, read nothing.
+// the others, and rank 0 then, read nothing. A stalled reader of what they print holds them up, but
+// neither the timeout nor a signal.
 // Throws Failure when there is not memory enough, or the ranks cannot be started; none is left
 // then.
 LaunchResult launch(const LaunchOptions& options);

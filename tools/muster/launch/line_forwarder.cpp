@@ -1,5 +1,10 @@
 #include "launch/line_forwarder.h"
 
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/stat.h>
+
 #include <climits>
 
 #include <algorithm>
@@ -7,11 +12,28 @@
 #include <cerrno>
 
 namespace muster::tool {
+namespace {
+
+// The same pipe or terminal, opened anew so as not to block: a terminal may do so in the middle of
+// any write, a pipe that others fill too, and O_NONBLOCK on the descriptor would be theirs as well.
+// Nothing for the rest, of which a file would have another position, a socket cannot be opened; nor
+// where it may not be opened, as another user's.
+FileDescriptor reopened(int fd) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return {};
+  if (!S_ISFIFO(status.st_mode) && ::isatty(fd) != 1) return {};
+  return FileDescriptor(::open(fmt::format("/proc/self/fd/{}", fd).c_str(),
+                               O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+}
+
+}  // namespace
+
+OutputQueue::OutputQueue(int fd) : inherited_(fd), own_(reopened(fd)) {}
 
 void OutputQueue::write_some() {
-  // After POLLOUT a pipe takes this much without blocking.
-  const std::size_t size = std::min<std::size_t>(text_.size() - begin_, PIPE_BUF);
-  const ssize_t written = ::write(fd_, text_.data() + begin_, size);
+  // After POLLOUT a pipe takes this much without blocking, and so does a socket.
+  const std::size_t size = std::min<std::size_t>(this->size(), PIPE_BUF);
+  const ssize_t written = ::write(fd(), text_.data() + begin_, size);
   if (written < 0 && errno != EINTR && errno != EAGAIN) {
     closed_ = true;
     if (errno != EPIPE) error_ = errno;  // a reader may leave
@@ -24,6 +46,11 @@ void OutputQueue::write_some() {
     text_.erase(0, begin_);
     begin_ = 0;
   }
+}
+
+void OutputQueue::write_all(std::chrono::milliseconds patience) {
+  pollfd writable{fd(), POLLOUT, 0};
+  while (!empty() && ::poll(&writable, 1, static_cast<int>(patience.count())) != 0) write_some();
 }
 
 void LineForwarder::read_some() {

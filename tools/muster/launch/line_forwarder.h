@@ -3,21 +3,23 @@
 
 #include "file_descriptor.h"
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
 namespace muster::tool {
 
 // What waits to be written to one of the launcher's own outputs. It never blocks the launcher,
-// which has signals to forward: it writes when poll() says that it can, and no more than a pipe
-// then takes.
+// which has signals to forward and a timeout to keep: it writes when poll() says that it can, and
+// no more than a pipe then takes.
 class OutputQueue {
  public:
-  explicit OutputQueue(int fd) noexcept : fd_(fd) {}
+  explicit OutputQueue(int fd);
 
-  int fd() const noexcept { return fd_; }
-  bool empty() const noexcept { return begin_ == text_.size(); }
-  bool full() const noexcept { return text_.size() - begin_ > capacity; }
+  int fd() const noexcept { return own_ ? own_.get() : inherited_; }
+  bool empty() const noexcept { return size() == 0; }
+  bool full() const noexcept { return size() > capacity; }
+  std::size_t size() const noexcept { return text_.size() - begin_; }
   bool closed() const noexcept { return closed_; }  // nobody reads it any more, or it has failed
   int error() const noexcept { return error_; }     // an errno, 0 when all is well
 
@@ -25,11 +27,13 @@ class OutputQueue {
     if (!closed_) text_.append(text);
   }
   void write_some();
+  void write_all(std::chrono::milliseconds patience);  // with a reader that takes nothing
 
  private:
   static constexpr std::size_t capacity = std::size_t{1} << 20;  // then the ranks have to wait
 
-  int fd_;
+  int inherited_;
+  FileDescriptor own_;  // if any, the same pipe or terminal
   std::string text_;
   std::size_t begin_ = 0;  // of what is not yet written
   bool closed_ = false;

@@ -24,7 +24,7 @@ void* open_library() {
   for (const std::string& library : candidates()) {
     if (library.empty()) continue;
     if (void* handle = ::dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
-    complaints += fmt::format("\n  {}", ::dlerror());
+    complaints += fmt::format("{} {}", complaints.empty() ? "" : ";", ::dlerror());
   }
   throw Failure("run: no ONNX Runtime (MUSTER_ONNXRUNTIME names another library):" + complaints);
 }

@@ -8,7 +8,6 @@
 #include "model/profile.h"
 #include "model/report.h"
 #include "model/value_type.h"
-#include "printable.h"
 #include "rank_metadata.h"
 
 #include <fmt/format.h>
@@ -47,11 +46,11 @@ void check_rank(const Ort::Session& session, const fs::path& model, int rank, in
       fmt::format("run: {} is for rank {} of {}, and this is rank {} of {}: "
                   "give -n {} and the directory that `muster shard` made ({})",
                   model.string(),
-                  printable(own_rank.get()),
-                  printable(own_ranks.get()),
+                  own_rank.get(),
+                  own_ranks.get(),
                   rank,
                   ranks,
-                  printable(own_ranks.get()),
+                  own_ranks.get(),
                   model.has_parent_path() ? model.parent_path().string() : "."));
 }
 
