@@ -380,9 +380,10 @@ class Reports(ShardTest):
 
     def test_names_cannot_reach_the_terminal_as_commands(self):
         model = two_layers()
-        model.graph.node[0].name = "\x1b[2Jname"
+        model.graph.node[0].name = "\x1b[2J\u009b2Jname"
         result = self.muster("shard", self.save(model), "-n", 2, "--dry-run")
         self.assertNotIn("\x1b", result.stdout)
+        self.assertNotIn("\u009b", result.stdout)
 
 
 if __name__ == "__main__":

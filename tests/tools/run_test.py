@@ -300,10 +300,10 @@ class Mistakes(CommandLineTest):
         self.assert_refused(self.muster("run", "-n", 2, "/etc/passwd"), "Permission denied", 126)
 
     def test_a_number_of_ranks_that_cannot_be(self):
-        for number in (0, -1, 129, "many"):
+        for number in (0, -1, 129, "many", "010", "0x2", "1e1"):
             with self.subTest(ranks=number):
                 self.assert_refused(self.muster("run", "-n", number, "true"),
-                                    f"Value {number} not in range 1 to 128")
+                                    f'"{number}" is not a whole number from 1 to 128')
 
     def test_unknown_options_and_commands_are_named(self):
         self.assert_refused(self.muster("run", "-n", 2, "--frob", "true"), "--frob")

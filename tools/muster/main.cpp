@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <string>
 #include <string_view>
 
 namespace {
@@ -22,18 +23,24 @@ constexpr const char* description =
     "muster gathers tensors that are split over ranks, along any dimension, in one copy.";
 
 // What CLI11 complains of; where a command is missing it does not name the word that is none.
-std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
-  const CLI::App* last = &app;
-  while (!last->get_subcommands().empty()) last = last->get_subcommands().front();
-  const auto unknown = last->remaining();
-  if (last->get_require_subcommand_min() == 0 || unknown.empty()) return error.what();
+std::string complaint(const CLI::App& command, const CLI::ParseError& error) {
+  const auto unknown = command.remaining();
+  if (command.get_require_subcommand_min() == 0 || unknown.empty()) return error.what();
   return fmt::format("no such command or option: {}", unknown.front());
 }
 
 int end_parsing(const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_exit_code() == 0) return app.exit(error);  // prints the help that was asked for
-  fmt::print(
-      stderr, "muster: {}\nmuster: `muster --help` shows what there is\n", complaint(app, error));
+  const CLI::App* command = &app;
+  std::string words = "muster";
+  while (!command->get_subcommands().empty()) {
+    command = command->get_subcommands().front();
+    words += " " + command->get_name();
+  }
+  fmt::print(stderr,
+             "muster: {}\nmuster: `{} --help` shows what there is\n",
+             complaint(*command, error),
+             words);
   return exit_failed;
 }
 

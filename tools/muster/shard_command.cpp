@@ -80,7 +80,7 @@ Command add_shard(CLI::App& app) {
   app.add_option("model", options->model, "An ONNX model")->required()->type_name("MODEL.onnx");
   app.add_option("-n,--ranks", options->split.ranks, "Ranks to split it over, 1 to 128")
       ->required()
-      ->check(CLI::Range(1, World::max_size))
+      ->check(whole_number_from(1, World::max_size))
       ->type_name("N");
   app.add_option("-o,--output",
                  options->output,

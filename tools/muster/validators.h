@@ -21,14 +21,13 @@ inline CLI::Validator seconds_from(double least) {
           ""};
 }
 
-// A whole number and nothing else: CLI11 takes "" for 0, and "-1" for a large one where the option
-// has no sign.
+// A whole number and nothing else: CLI11 takes "" for 0, "010" for 8, and "-1" for a large one
+// where the option has no sign.
 inline CLI::Validator whole_number_from(std::int64_t least, std::int64_t most) {
   return {[least, most](const std::string& text) -> std::string {
             std::int64_t value = 0;
-            const char* const end = text.data() + text.size();
-            const auto [behind, error] = std::from_chars(text.data(), end, value);
-            if (error == std::errc{} && behind == end && value >= least && value <= most) return {};
+            std::from_chars(text.data(), text.data() + text.size(), value);
+            if (std::to_string(value) == text && value >= least && value <= most) return {};
             return "\"" + text + "\" is not a whole number from " + std::to_string(least) + " to " +
                    std::to_string(most);
           },

@@ -16,11 +16,11 @@ namespace {
 void add_common_options(CLI::App& app, BenchOptions& options) {
   options.progress = ::tcgetpgrp(STDERR_FILENO) == ::getpgrp();
   app.add_option("-n,--ranks", options.ranks, "Ranks, 1 to 128")
-      ->check(CLI::Range(1, World::max_size))
+      ->check(whole_number_from(1, World::max_size))
       ->capture_default_str()
       ->type_name("N");
   app.add_option("--rounds", options.budget.rounds, "Rounds to measure, instead of --time")
-      ->check(CLI::Range(1, 1'000'000'000))
+      ->check(whole_number_from(1, 1'000'000'000))
       ->type_name("N");
   app.add_option(
          "--time", options.budget.seconds, "Seconds to measure each case; 9 rounds at least")

@@ -3,6 +3,7 @@
 #include "exit_status.h"
 #include "launch/find_program.h"
 #include "model/rank.h"
+#include "validators.h"
 
 #include <fmt/format.h>
 
@@ -63,7 +64,7 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   app.add_option("--output", options.output, "Write the outputs there, as NAME.npy")
       ->type_name("DIR");
   app.add_option("--repeat", options.repeat, "Run so many times")
-      ->check(CLI::Range(1, 1'000'000'000))
+      ->check(whole_number_from(1, 1'000'000'000))
       ->capture_default_str()
       ->type_name("K");
   app.add_flag("--profile", options.profile, "Show the time of each kind of operator on rank 0");
