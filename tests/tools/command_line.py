@@ -1,9 +1,11 @@
 """Runs `muster` as a user would: the part that the command line's tests share."""
+import concurrent.futures
 import glob
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -65,3 +67,22 @@ def is_alive(pid):
             return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):  # the latter if it goes while it is read
         return False
+
+
+def main_at_once():
+    """As unittest.main(), for tests that mostly wait: all of a file at the same time."""
+    suites = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
+    tests = [test for suite in suites for test in suite]
+
+    def run(test):
+        result = unittest.TestResult()
+        test.run(result)
+        return result
+
+    with concurrent.futures.ThreadPoolExecutor(len(tests)) as pool:
+        results = list(pool.map(run, tests))
+    for result in results:
+        for test, trace in result.errors + result.failures:
+            print(f"FAIL: {test}\n{trace}", file=sys.stderr)
+    print(f"ran {len(tests)} tests", file=sys.stderr)
+    sys.exit(not all(result.wasSuccessful() for result in results))

@@ -6,9 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
-import unittest
 
-from command_line import MUSTER, CommandLineTest, is_alive
+from command_line import MUSTER, CommandLineTest, is_alive, main_at_once
 
 
 class Output(CommandLineTest):
@@ -135,4 +134,4 @@ class StalledSocket(StalledReader, CommandLineTest):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    main_at_once()
