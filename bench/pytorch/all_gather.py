@@ -128,7 +128,8 @@ def main(rows, row_bytes):
     torch.distributed.barrier()
     if RANK == 0:
         pathlib.Path(STORE).unlink(missing_ok=True)
-    # destroy_process_group hangs where NCCL was captured: https://github.com/pytorch/pytorch/issues/115388
+    # destroy_process_group hangs where NCCL was captured:
+    # https://github.com/pytorch/pytorch/issues/115388
     os._exit(0 if all_right else 1)
 
 

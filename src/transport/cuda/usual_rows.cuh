@@ -136,8 +136,7 @@ class Turns {
  public:
   __device__ Turns(std::uint32_t batches, std::uint32_t run)
       : batches_(batches),
-        run_(run),
-        warps_(gridDim.x * (blockDim.x / Batch::lanes)),
+        deal_{gridDim.x * (blockDim.x / Batch::lanes), run, 0},
         batch_(threadIdx.x / Batch::lanes * gridDim.x + blockIdx.x) {}
 
   __device__ std::uint32_t batch() const { return batch_; }
@@ -145,12 +144,12 @@ class Turns {
 
   __device__ void begin(Own& own) {
     if (!is_long()) return;
-    deal_ = Deal::of(batches_, warps_, run_);
+    deal_ = Deal::of(batches_, deal_.warps, deal_.run);
     ticket_ = draw(own);
   }
   __device__ void next(Own& own) {
     if (!is_long()) {
-      batch_ += warps_;
+      batch_ += deal_.warps;
     } else if (left_ > 0) {
       ++batch_;
       --left_;
@@ -163,16 +162,14 @@ class Turns {
   }
 
  private:
-  __device__ bool is_long() const { return batches_ > Deal::least_batches(warps_); }
+  __device__ bool is_long() const { return batches_ > Deal::least_batches(deal_.warps); }
   __device__ static std::uint32_t draw(Own& own) {
     return threadIdx.x % Batch::lanes == 0 ? atomicAdd(&own.tickets, 1) : 0;
   }
 
   std::uint32_t batches_;
-  std::uint32_t run_;
-  std::uint32_t warps_;
+  Deal deal_;  // of a long section, from begin() on
   std::uint32_t batch_;
-  Deal deal_{};               // of a long section
   std::uint32_t left_ = 0;    // of this warp's run, behind this batch
   std::uint32_t ticket_ = 0;  // by the first lane: the next one
 };
