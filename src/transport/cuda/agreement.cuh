@@ -55,16 +55,19 @@ inline __device__ bool receive_headers(const Call& call, Terms& terms) {
   return true;
 }
 
-// Of a header: what type, what shape, and how long rows are.
-inline constexpr int compared_words = 4;
-static_assert(offsetof(Header, output_row_bytes) == 8 * (compared_words - 1));
+// Of a header: what type, what shape, how long rows are, and whether the section is in place. And
+// these, with where to push.
+inline constexpr int compared_words = offsetof(Header, in_place_offset) / 8 + 1;
+inline constexpr int pushed_words = offsetof(Header, output_offset) / 8 + 1;
+static_assert(offsetof(Header, in_place_offset) > offsetof(Header, output_row_bytes) &&
+              pushed_words > compared_words && pushed_words * sizeof(Packet) <= cache_line);
 
 // Is this word of member i's header what this member would say in its place, as far as it says
 // which bytes go where? Where a section or an output lies is each member's own affair.
 inline __device__ bool is_alike(const Arguments& a, int i, int word, std::uint64_t payload) {
   constexpr int in_place = offsetof(Header, in_place_offset) / 8;
-  if (word < compared_words) return payload == word_of(a.header, word);
-  if (word != in_place) return true;
+  if (word > in_place) return true;
+  if (word < in_place) return payload == word_of(a.header, word);
   return static_cast<std::int64_t>(payload) == Gather::not_in_place ||
          payload == static_cast<std::uint32_t>(i) * a.header.row_bytes;
 }

@@ -20,6 +20,8 @@ inline constexpr int most_members = 32;
 inline constexpr int most_blocks = 64;
 inline constexpr int threads_a_block = 512;
 
+inline constexpr std::size_t cache_line = 128;  // of a GPU
+
 // A packet of the LL protocol: 8 bytes of payload in two 64-bit words {data32, flag32}, each of
 // which is stored and loaded whole. (PTX ISA, memory consistency model: a vector access is a set of
 // scalar accesses in no order.)
@@ -34,18 +36,18 @@ inline constexpr int packets_a_header = 16;  // the last ones are not used
 static_assert(header_words < packets_a_header);
 
 // What a member keeps for itself, in its device memory.
-struct alignas(128) Own {
+struct alignas(cache_line) Own {
   std::uint64_t started;     // the last call that has begun
   std::uint64_t row_blocks;  // of all calls so far that moved rows; the same for all members
   std::uint32_t failed;      // 1: kernels return at once
   std::uint32_t claimed;     // 1: somebody writes the report
 
   // Of the call under way: tickets that warps have drawn for this member's section; see Deal.
-  alignas(128) std::uint32_t tickets;
+  alignas(cache_line) std::uint32_t tickets;
 
   // The calls that have ended. Each block of a call reads a word that no other block writes, and
   // the blocks that there are write them all, so that none waits for another to count a call.
-  alignas(128) std::uint64_t calls[most_blocks];
+  alignas(cache_line) std::uint64_t calls[most_blocks];
 
   // Has every block left the last call that has begun?
   bool idle() const {
@@ -110,7 +112,9 @@ struct Layout {
   constexpr std::size_t bytes() const { return piece(most_blocks, 0); }
 
  private:
-  static constexpr std::size_t round_up(std::size_t offset) { return (offset + 127) / 128 * 128; }
+  static constexpr std::size_t round_up(std::size_t offset) {
+    return (offset + cache_line - 1) / cache_line * cache_line;
+  }
 };
 
 // Why a kernel gave up.
@@ -124,14 +128,14 @@ enum class Reason : std::uint32_t {
 
 // Host memory that the device has mapped: what the host tells kernels, and what a kernel that gave
 // up tells the host.
-struct alignas(128) Mapped {
+struct alignas(cache_line) Mapped {
   // Written by the host, read by kernels that wait.
   std::uint32_t failed;  // 1: the communicator has failed
   std::uint32_t ended;   // by position: the member will never write again
   Own own;               // a copy, for the host
 
   // Written by the first block that gives up, `reason` last.
-  alignas(128) std::uint64_t call;
+  alignas(cache_line) std::uint64_t call;
   std::uint32_t members;  // by position: who is to blame
   std::uint32_t reason;   // a Reason
   std::uint64_t outer;

@@ -105,14 +105,17 @@ __global__ void __launch_bounds__(threads_a_block, 2)
   const Call call{a, beginning.ended + 1};
   begin_call(call);
   bool usual = false;
+  std::uint64_t theirs[most - 1];
   if (!beginning.failed) {
     if (slice.any) send_packet<most>(call, slice, payload);
     if (blockIdx.x == 0) send_headers(call);
-    std::uint64_t theirs[most - 1];
     usual = see_all<most>(call, slice, theirs);
-    if (usual) unpack<most>(call, slice, payload, theirs);
   }
-  if (__syncthreads_or(!usual) != 0) unpack_as_agreed(call, beginning.failed);
+  if (__syncthreads_or(!usual) != 0) {
+    unpack_as_agreed(call, beginning.failed);
+  } else {
+    unpack<most>(call, slice, payload, theirs);
+  }
   end_call(call);
 }
 

@@ -39,9 +39,9 @@ __device__ void send_packet(const Call& call, const Slice& slice, std::uint64_t 
   }
 }
 
-// Where a thread looks: at a word of some members' headers, and at its packet of each peer. Places
-// of members that there are not, and of this member itself, are looked at too, and count for
-// nothing.
+// Where a thread looks: at its packet of each peer, and in the block's first warp at a word of some
+// members' headers. Places of members that there are not, and of this member itself, are looked at
+// too, and count for nothing.
 template <int most>
 struct View {
   static constexpr int lanes = 8;  // of a warp, to a header
@@ -53,9 +53,7 @@ struct View {
 
   __device__ View(const Call& call, const Slice& slice) {
     const Arguments& a = call.arguments;
-    constexpr int in_place = offsetof(Header, in_place_offset) / 8;
-    const int lane = static_cast<int>(threadIdx.x % lanes);
-    word = lane < compared_words ? lane : in_place;
+    word = min(static_cast<int>(threadIdx.x % lanes), compared_words - 1);
 #pragma unroll
     for (int p = 0; p < passes; ++p) {
       const int from = member(p) < a.size ? member(p) : a.self;
@@ -68,14 +66,18 @@ struct View {
           call.mine(a.layout.packets(from, call.number)) + slice.packet * sizeof(Packet);
     }
   }
+  // Few are enough to look at headers, and many at one cache line hold up each other.
+  __device__ static bool sees_headers() {
+    return threadIdx.x < 32;
+  }
   __device__ static int member(int pass) {
     return pass * (32 / lanes) + static_cast<int>(threadIdx.x % 32 / lanes);
   }
 };
 
-// By each warp for itself: looks until it has seen that all members' headers are alike, and has its
-// packets. False if they are not, or if it has looked for long: then the other way has to be gone,
-// in which there is time to look for what is wrong.
+// By each warp: looks until it has its packets, and the first one until it has seen that all
+// members' headers are alike. False if they are not, or if it has looked for long: then the other
+// way has to be gone, in which there is time to look for what is wrong.
 template <int most>
 __device__ bool see_all(const Call& call, const Slice& slice, std::uint64_t (&payload)[most - 1]) {
   constexpr int most_looks = 1000;  // some hundred microseconds
@@ -83,10 +85,12 @@ __device__ bool see_all(const Call& call, const Slice& slice, std::uint64_t (&pa
   const View<most> view(call, slice);
 #pragma unroll 1
   for (int looks = 0; looks < most_looks; ++looks) {
-    Found header[View<most>::passes];
+    Found header[View<most>::passes] = {};
     Found packet[most - 1];
 #pragma unroll
-    for (int p = 0; p < View<most>::passes; ++p) header[p] = find(view.header[p]);
+    for (int p = 0; p < View<most>::passes; ++p) {
+      if (View<most>::sees_headers()) header[p] = find(view.header[p]);
+    }
 #pragma unroll
     for (int k = 1; k < most; ++k) packet[k - 1] = find(view.packet[k - 1]);
 
@@ -95,7 +99,7 @@ __device__ bool see_all(const Call& call, const Slice& slice, std::uint64_t (&pa
 #pragma unroll
     for (int p = 0; p < View<most>::passes; ++p) {
       const int from = View<most>::member(p);
-      const bool counts = from < a.size && from != a.self;
+      const bool counts = View<most>::sees_headers() && from < a.size && from != a.self;
       const bool here = header[p].is_of(call.flag32());
       all = all && (here || !counts);
       alike = alike && (!here || !counts || is_alike(a, from, view.word, header[p].payload()));

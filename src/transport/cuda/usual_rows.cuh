@@ -42,8 +42,8 @@ inline __device__ bool find_place(const Call& call, const Terms& terms, int i, P
          alignment(to, row_bytes, sizeof(uint4)) == sizeof(uint4);
 }
 
-// Waits for the headers. Do they all say the usual? The same for all threads of the block. False
-// also where this member gives up.
+// Waits for what it needs of the headers. Do they all say the usual? The same for all threads of
+// the block. False also where this member gives up.
 inline __device__ bool are_usual(const Call& call, bool failed, Terms& terms, Places& places) {
   static_assert(most_members * packets_a_header <= threads_a_block);
   const Arguments& a = call.arguments;
@@ -51,7 +51,7 @@ inline __device__ bool are_usual(const Call& call, bool failed, Terms& terms, Pl
   const int t = static_cast<int>(threadIdx.x);
   const int from = t / packets_a_header;
   const int word = t % packets_a_header;
-  if (alike && from < a.size && from != a.self && word < header_words) {
+  if (alike && from < a.size && from != a.self && word < pushed_words) {
     const std::byte* packet = call.mine(a.layout.header(from, call.number)) + word * sizeof(Packet);
     std::uint64_t payload = 0;
     alike = wait(call, from, [&] { return get(packet, call.flag32(), payload); }) &&

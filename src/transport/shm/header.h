@@ -22,7 +22,8 @@ inline constexpr std::size_t outbox_bytes = 2048;
 inline constexpr std::size_t longest_before_push = 512;
 
 // What a header says. Offsets are into the sender's arena; private_memory where a tensor does not
-// lie there.
+// lie there. What most gathers on GPUs need comes first: it travels in packets of a single cache
+// line (cuda/agreement.cuh), at which many wait.
 struct Header {
   static constexpr int extent_bytes = 6;  // enough for 256 TiB of elements
 
@@ -34,11 +35,11 @@ struct Header {
   std::uint64_t shape_hash = 0;  // of the shape without the gathered extent
   std::uint64_t row_bytes = 0;   // of the section
   std::uint64_t output_row_bytes = 0;
-  std::uint64_t shard_stride = 0;
-  std::uint64_t output_stride = 0;
-  std::uint64_t shard_offset = private_memory;
-  std::uint64_t output_offset = private_memory;
   std::int64_t in_place_offset = Gather::not_in_place;
+  std::uint64_t output_stride = 0;
+  std::uint64_t output_offset = private_memory;
+  std::uint64_t shard_stride = 0;
+  std::uint64_t shard_offset = private_memory;
   std::uint8_t extents[Shape::max_dimensions][extent_bytes] = {};  // little-endian
 
   Shape shape() const;  // whatever the header says, a shape
