@@ -99,7 +99,8 @@ class MUSTER_EXPORT Communicator {
   /// @param stream on a GPU, where the gather is enqueued: not the legacy default stream, nor one
   ///        that another rank of this process uses; on the CPU only the default.
   /// @throws Error invalid_argument (nothing was sent); mismatch, timeout, peer_lost,
-  ///         out_of_memory, and on a GPU system when CUDA fails (the communicator has failed);
+  ///         out_of_memory, and on a GPU system when CUDA fails (the communicator has failed, but
+  ///         not by what only a capture says, except by NCCL);
   ///         unsupported in a child that was forked from a rank.
   void all_gather(const ConstTensorView& shard,
                   const TensorView& full,

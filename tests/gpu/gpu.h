@@ -50,6 +50,9 @@ void hold_up(const OwnStream& stream, std::chrono::milliseconds& time);
 // The same by a kernel, which needs no process to end it.
 void hold_up_by_kernel(const OwnStream& stream, std::chrono::nanoseconds time);
 
+// Runs a kernel that traps: from then on every call of CUDA's in this process fails.
+void fault_by_kernel(const OwnStream& stream);
+
 // A rank that gathers bytes: `bytes` of each member into a Buffer with room for the whole world.
 class Gathering {
  public:

@@ -93,6 +93,29 @@ TEST_P(Graph, TellsByCheckThatAMemberDidNotReplayIt) {
   });
 }
 
+TEST_P(Graph, ThatCannotBeCapturedLeavesTheCommunicatorAsItWas) {
+  as_threads(GetParam(), [](World& world) {
+    const OwnStream stream;
+    Communicator communicator(world, Group::range(world.size()), on_gpu("uncaptured"));
+    Gathering gathering(world, stream, 4096);
+    gathering.fill(1);
+    stream.wait();
+    if (world.rank() == 0) {
+      require_cuda(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeThreadLocal));
+      require(cudaStreamSynchronize(stream.get()) != cudaSuccess, "one waits for what is captured");
+      require_error(ErrorCode::system, "gather", [&] { gathering.enqueue(communicator); });
+      cudaGraph_t graph = nullptr;
+      require(cudaStreamEndCapture(stream.get(), &graph) != cudaSuccess, "the capture is valid");
+      cudaGetLastError();
+    }
+    meet(world);
+    gathering.enqueue(communicator);
+    gathering.expect(1);
+    communicator.check();
+    meet(world);
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(On, Graph, ::testing::Values(1, 2, 4, 8));
 
 class Streams : public Graph {};

@@ -1,4 +1,5 @@
-// A rank's process is killed, or stopped, while the others' kernels wait for it.
+// A rank's process is killed, or stopped, or loses its context, while the others' kernels wait for
+// it.
 #include "gpu/victim.h"
 #include "support/job.h"
 #include "support/role.h"
@@ -38,6 +39,12 @@ TEST_P(KillOnGpu, LeavesNoGatherThatWritesOnceTheOthersGoOn) {
       GetParam(), "beside a victim on a GPU", 100ms, "killed behind a kernel");
 }
 INSTANTIATE_TEST_SUITE_P(Of, KillOnGpu, ::testing::Values(2, 3, 4));
+
+using FaultOnGpu = OnGpus;
+TEST_P(FaultOnGpu, IsToldToTheOthersByTheNextCallAndTheyGoOn) {
+  expect_freed_from_the_faulty(GetParam(), "beside a victim on a GPU", 100ms);
+}
+INSTANTIATE_TEST_SUITE_P(Of, FaultOnGpu, ::testing::Values(2, 4));
 
 using StopOnGpu = OnGpus;
 TEST_P(StopOnGpu, IsATimeoutThatEndsTheKernelsAndTheOthersGoOn) {

@@ -19,6 +19,7 @@ constexpr auto patience = 60s;
 constexpr auto timeout = 1500ms;       // of gathers with a rank that is stopped
 constexpr auto longest_stop = 5000ms;  // how long its stream is held up
 constexpr auto longest_kernel = 1000ms;
+constexpr auto until_kernels_wait = 300ms;
 
 // Tells when the kernel that waits for the victim ended.
 void be_freed(Communicator& communicator, const OwnStream& stream, ErrorCode due, int victim) {
@@ -34,6 +35,16 @@ void be_freed(Communicator& communicator, const OwnStream& stream, ErrorCode due
 void take_long_to_die() {
   void* memory = nullptr;
   if (cudaMalloc(&memory, std::size_t{8} << 30) != cudaSuccess) cudaGetLastError();
+}
+
+// Its context is lost, and with it all that it could do in the next gather.
+void be_faulty(Gathering& gathering, Communicator& communicator, const OwnStream& stream) {
+  tell("ready");
+  std::this_thread::sleep_for(until_kernels_wait);
+  fault_by_kernel(stream);
+  tell(std::to_string(Clock::now().time_since_epoch().count()));
+  require_error(ErrorCode::system, "gather", [&] { gathering.enqueue(communicator); });
+  require_error(ErrorCode::system, "check", [&] { communicator.check(); });
 }
 
 // The context is still good, and the memory of the dead still mapped.
@@ -89,7 +100,10 @@ std::string name_of(int rank) {
 void act_beside_a_victim(const std::string& argument, const MakeOptions& options) {
   const bool stopped = argument == "stopped";
   const bool behind_a_kernel = argument == "killed behind a kernel";
-  const ErrorCode due = stopped ? ErrorCode::timeout : ErrorCode::peer_lost;
+  const bool faulty = argument == "faulty";
+  const ErrorCode due = stopped  ? ErrorCode::timeout
+                        : faulty ? ErrorCode::system
+                                 : ErrorCode::peer_lost;
   World world = World::join();
   use_device_of(world);
   const Group all = Group::range(world.size());
@@ -106,6 +120,7 @@ void act_beside_a_victim(const std::string& argument, const MakeOptions& options
       gathering.expect(round);
     }
     if (world.rank() == victim) {
+      if (faulty) return be_faulty(gathering, communicator, stream);
       if (behind_a_kernel) {
         take_long_to_die();
         hold_up_by_kernel(stream, longest_kernel);
@@ -135,13 +150,29 @@ void expect_freed_from_the_killed(int ranks,
   Job job(ranks, role, argument);
   const auto deadline = Clock::now() + patience;
   for (int r = 0; r < ranks; ++r) line_is(job[r], "ready", deadline);
-  std::this_thread::sleep_for(300ms);  // until the kernels wait
+  std::this_thread::sleep_for(until_kernels_wait);
   const auto killed = Clock::now();
   job[ranks - 1].signal(SIGKILL);
   for (int r = 0; r < ranks - 1; ++r) {
     expect_freed(job[r], name_of(r).c_str(), killed, within, deadline);
     line_is(job[r], "went on", deadline);
   }
+}
+
+void expect_freed_from_the_faulty(int ranks,
+                                  const std::string& role,
+                                  std::chrono::milliseconds within) {
+  Job job(ranks, role, "faulty");
+  const auto deadline = Clock::now() + patience;
+  for (int r = 0; r < ranks; ++r) line_is(job[r], "ready", deadline);
+  const auto line = job[ranks - 1].line(deadline);
+  ASSERT_TRUE(line) << "the victim has no fault";
+  const Clock::time_point faulted{Clock::duration(std::stoll(*line))};
+  for (int r = 0; r < ranks - 1; ++r) {
+    expect_freed(job[r], name_of(r).c_str(), faulted, within, deadline);
+    line_is(job[r], "went on", deadline);
+  }
+  EXPECT_EQ(job.wait(deadline), "");
 }
 
 void expect_freed_from_the_stopped(int ranks,

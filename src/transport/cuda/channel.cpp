@@ -197,14 +197,17 @@ class CudaChannel : public Channel, private world::Listener {
     shm::refuse_quarantined(endpoint_, arena_, "output", output_);
     shm::refuse_quarantined(endpoint_, arena_, "shard", shard_);
     refuse_legacy(stream);
+    auto* const handle = static_cast<CUstream>(stream.handle());
     try {
-      enqueue(static_cast<CUstream>(stream.handle()));
+      const CurrentDevice current(ordinal_);
+      if (!is_captured(handle)) return run(handle);
     } catch (const Error& error) {
       if (error.code() == ErrorCode::invalid_argument) throw;
       throw failed(error.code(), error.what());
     } catch (const std::bad_alloc&) {
       throw failed(ErrorCode::out_of_memory, "out of memory");
     }
+    capture(handle);
   }
 
   void check() override {
@@ -306,13 +309,18 @@ class CudaChannel : public Channel, private world::Listener {
 
   bool last_has_ended() const { return query(last_) == cudaSuccess; }
 
-  void enqueue(CUstream stream) {
+  static bool is_captured(CUstream stream) {
+    CUstreamCaptureStatus status{};
+    require(driver().stream_is_capturing(stream, &status), "asking whether a stream is captured");
+    return status != CU_STREAM_CAPTURE_STATUS_NONE;
+  }
+
+  // What goes wrong here goes wrong for no other member: there is no gather before there is a
+  // graph.
+  void capture(CUstream stream) {
     const CurrentDevice current(ordinal_);
-    CUstreamCaptureStatus capture{};
-    require(driver().stream_is_capturing(stream, &capture), "asking whether a stream is captured");
-    if (capture == CU_STREAM_CAPTURE_STATUS_NONE) return run(stream);
     offer_output(true);
-    require(kernels_.launch(arguments_, grid_, stream), "capturing a gather");
+    require(kernels_.launch(arguments_, grid_, stream), "all_gather: capturing a gather");
   }
 
   // Behind the last gather, also where that is on another stream.
@@ -422,7 +430,7 @@ class CudaChannel : public Channel, private world::Listener {
     if (!visit) return;
     try {
       settle();
-    } catch (const std::exception&) {  // the device is lost, and this side with it
+    } catch (const std::exception&) {  // the next call tries again, or the destructor
     }
   }
 
@@ -430,7 +438,7 @@ class CudaChannel : public Channel, private world::Listener {
   // has not said so could still write out of use.
   void settle() {
     if (settled_) return;
-    if (!stop_kernels(longest_draining)) {  // the next call tries again, or the destructor
+    if (!have_kernels_stopped()) {  // the next call tries again, or the destructor
       keep_offers();
       return;
     }
@@ -439,6 +447,21 @@ class CudaChannel : public Channel, private world::Listener {
     if (!failures_->wait_for_peers_to_end()) keep_offers();
     draining_->leave_to(failures_->peers());
     settled_ = true;
+  }
+
+  // Nor does any write where their context is lost.
+  bool have_kernels_stopped() {
+    try {
+      return stop_kernels(longest_draining);
+    } catch (const Error&) {
+      if (!is_context_lost()) throw;
+      return true;
+    }
+  }
+
+  bool is_context_lost() const {
+    const cudaError_t status = query(last_);
+    return status != cudaSuccess && status != cudaErrorNotReady;
   }
 
   void keep_offers() {
