@@ -173,6 +173,7 @@ def text_of(report):
         ranks = "threads that share the GPU" if len(gpus) == 1 else "processes, a GPU each"
         yield f"\n2 ranks as {ranks}, graph replay, us a call (median; in brackets muster's share of it):"
         yield from table(two)
+    if report["bench"]:
         yield ""
         for name, values, bound, sign in targets(Bench(report["bench"]), len(gpus)):
             yield f"{name}: {verdict(values, bound, sign)}"

@@ -18,9 +18,9 @@ class Allocation;
 /// from it takes one copy. Owns the memory; movable. Aligned to 128 bytes,
 /// on a GPU to 512; contents unspecified.
 ///
-/// A Buffer may be destroyed at any time, also after its World, but for one on a GPU: that lives
-/// until the gathers that use it have ended on their streams, and as long as a graph that has
-/// captured one may be launched. Memory that a peer could still write (after a failed gather) is
+/// A Buffer may be destroyed at any time, also after its World. One on a GPU must be kept until the
+/// gathers that use it have ended on their streams, and as long as a graph that has captured one
+/// may be launched. Memory that a peer could still write (after a failed gather) is
 /// given out again only when that peer has acknowledged or died.
 class MUSTER_EXPORT Buffer {
  public:
@@ -30,7 +30,7 @@ class MUSTER_EXPORT Buffer {
   Buffer(Buffer&&) noexcept;
   Buffer& operator=(Buffer&&) noexcept;
 
-  std::byte* data() const noexcept;   ///< on a GPU an address that only its kernels may use
+  std::byte* data() const noexcept;   ///< on a GPU for kernels and CUDA's copies, not the CPU
   std::size_t size() const noexcept;  ///< bytes, as asked for
   std::span<std::byte> bytes() const noexcept { return {data(), size()}; }
 

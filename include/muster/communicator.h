@@ -93,15 +93,15 @@ class MUSTER_EXPORT Communicator {
   /// nothing on the device, and may be captured in a CUDA graph. (By NCCL it waits for the other
   /// members' calls, and the first ones may allocate.) A failure on the device is thrown by check()
   /// and by the next call; until then outputs are unspecified. Gathers of one communicator follow
-  /// each other also on different streams, but for those in a graph. The communicator outlives its
-  /// graphs, and its destructor aborts a gather that is still in flight.
+  /// each other also on different streams, but for those in a graph. The communicator must outlive
+  /// its graphs; its destructor aborts a gather that is still in flight.
   ///
   /// @param stream on a GPU, where the gather is enqueued: not the legacy default stream, nor one
   ///        that another rank of this process uses; on the CPU only the default.
   /// @throws Error invalid_argument (nothing was sent); mismatch, timeout, peer_lost,
-  ///         out_of_memory, and on a GPU system when CUDA fails (the communicator has failed, but
-  ///         not by what only a capture says, except by NCCL);
-  ///         unsupported in a child that was forked from a rank.
+  ///         out_of_memory, and on a GPU system when CUDA fails: the communicator has failed, but
+  ///         goes on if the call was to be captured (not by NCCL); unsupported in a child that was
+  ///         forked from a rank.
   void all_gather(const ConstTensorView& shard,
                   const TensorView& full,
                   int gather_dim,

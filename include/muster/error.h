@@ -19,7 +19,8 @@ enum class ErrorCode {
   peer_lost,         ///< A member died, left, or aborted the communicator.
   out_of_memory,     ///< Memory or address space is exhausted.
   unsupported,       ///< This build, device or kernel cannot do it.
-  system,            ///< The operating system refused a request (descriptors, sockets, threads).
+  system,            ///< The operating system refused a request (descriptors, sockets, threads),
+                     ///< or CUDA failed.
 };
 
 /// The name of a code, as written in the enumeration ("peer_lost").

@@ -56,6 +56,10 @@ class AllGather(CommandLineTest):
     def test_one_rank(self):
         self.rows("-n", 1, "--shape", "64,65")
 
+    def test_how_to_launch_is_a_question_of_gpus(self):
+        result = self.muster("bench", "all_gather", "--shape", "8", "--launch", "plain")
+        self.assert_refused(result, "--launch needs --device cuda")
+
     def test_against_memcpy(self):
         rows = self.rows("-n", 2, "--shape", "16,4096", "--dim", 1, "--against", "memcpy")
         self.assertEqual([row["impl"] for row in rows], ["muster", "memcpy"])

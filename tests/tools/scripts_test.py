@@ -96,15 +96,16 @@ class GpuReport(unittest.TestCase):
         small = [row("muster", [1024], 0, 2.9), row("nccl", [1024], 0, 6.0)]
         inner = [row("muster", [8, 128], 1, 4.0), row("nccl+permute", [8, 128], 1, 8.0, wrong=3)]
         host = [row("muster", [1024], 0, 4.2), row("kernel", [1024], 0, 6.0)]
-        for name, rows in (("2-1024", small), ("2-8x128", inner), ("host", host)):
+        for name, rows in (("2-1024", small), ("2-8x128", inner), ("host-threads", host)):
             (self.folder / f"bench-{name}.jsonl").write_text(
                 "".join(json.dumps(r) + "\n" for r in rows))
         text, report = self.report()
         self.assertIn("1 KiB a rank: at most 3.0 us: 2.900 to 4.000: NOT MET", text)
         self.assertIn("up to 64 KiB: at most 1/2.2 of NCCL + permute: 0.500: NOT MET", text)
         self.assertIn("above: at most 1/2.7 of NCCL + permute: not measured", text)
-        self.assertIn("a plain call costs the host, while the other rank calls too: at most 5 us: "
-                      "4.200: met", text)
+        self.assertIn("a plain call costs the host, two threads at once; to launch a kernel that "
+                      "only moves: 6.000: at most 5 us: 4.200: met", text)
+        self.assertIn("the host, two processes at once: at most 5 us: not measured", text)
         self.assertIn("| [1024] | 0 | 1024 | 2.90 | 6.00 (0.48) | – |", text)
         self.assertIn("wrong bytes in all measurements: 3", text)
         self.assertEqual(len(report["bench"]), 6)
@@ -115,6 +116,12 @@ class GpuReport(unittest.TestCase):
         text, report = self.report()
         self.assertIn("2-8x128-torch: 2 x [8, 128], dim 1, torch nccl push: 8.00 us", text)
         self.assertEqual(len(report["bench"]), 1)
+
+    def test_judges_what_a_plain_call_costs_the_host_also_by_itself(self):
+        (self.folder / "bench-host-processes.jsonl").write_text(
+            json.dumps(row("muster", [1024], 0, 5.5)))
+        text, _ = self.report()
+        self.assertIn("two processes at once: at most 5 us: 5.500: NOT MET", text)
 
     def run_stand_ins(self, *options):
         """Runs tools/gpu-test with programs that say they passed, but gpu_test, which failed."""
@@ -157,6 +164,7 @@ class GpuReport(unittest.TestCase):
         for options, why in ((["--only"], "--only needs a value"),
                              (["--only", "("], "not a regular expression"),
                              (["--time", "soon"], "a number of seconds"),
+                             (["--time", "4"], "no step is that short"),
                              (["--no-build", "/nonexistent"], "there is no gpu_test"),
                              (["--quickly"], "unknown option --quickly")):
             result = subprocess.run([os.path.join(TOOLS, "gpu-test"), *options],

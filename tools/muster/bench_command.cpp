@@ -156,6 +156,7 @@ Command add_all_gather(CLI::App& app, const std::vector<std::string>& arguments)
     const bool threads = options->ranks_as == "threads", mpi = options->is_against("mpi");
     if (gpus && mpi) throw Failure("bench: on GPUs muster is measured against nccl, not mpi");
     if (!gpus && options->is_against("nccl")) throw Failure("bench: nccl needs --device cuda");
+    if (!gpus && app.count("--launch") > 0) throw Failure("bench: --launch needs --device cuda");
     if (threads && mpi) throw Failure("bench: MPI's ranks are processes, not threads");
     if (is_rank()) {
       if (mpi || threads) throw Failure("bench: inside a job ranks are its processes, without MPI");

@@ -35,8 +35,7 @@ Json limit(__rlimit_resource resource) {
 Json transports(bool cuda) {
   return {{"shm", "built"},
           {"cuda", cuda ? "built" : "not built"},
-          {"nccl", MUSTER_WITH_NCCL ? "built" : "not built"},
-          {"mpi", "not built"}};
+          {"nccl", MUSTER_WITH_NCCL ? "built" : "not built"}};
 }
 
 Json launcher() {
