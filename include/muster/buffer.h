@@ -19,8 +19,9 @@ class Allocation;
 /// on a GPU to 512; contents unspecified.
 ///
 /// A Buffer may be destroyed at any time, also after its World. One on a GPU must be kept until the
-/// gathers that use it have ended on their streams, and as long as a graph that has captured one
-/// may be launched. Memory that a peer could still write (after a failed gather) is
+/// gathers that use it have ended on their streams and Communicator::check(), or the next call, has
+/// said that they did well, or the communicator is gone; and as long as a graph that has captured
+/// one may be launched. Memory that a peer could still write (after a failed gather) is
 /// given out again only when that peer has acknowledged or died.
 class MUSTER_EXPORT Buffer {
  public:

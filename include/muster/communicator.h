@@ -60,11 +60,12 @@ class MUSTER_EXPORT Communicator {
   /// On a GPU it belongs to the CUDA context on that device that is the thread's now, or else to
   /// the device's primary one; so must the streams that it gathers on.
   /// @throws Error invalid_argument when this rank is not in the group, a rank is outside the
-  ///         world, the tag is too long, or (group, tag) is in use by this rank; mismatch when a
+  ///         world, the tag is too long, the timeout is negative, this process sees no such
+  ///         device, or (group, tag) is in use by this rank; mismatch when a
   ///         member uses the tag with another group, device, transport or protocol version;
   ///         timeout; peer_lost; out_of_memory; system; unsupported when this build, or some
-  ///         member's machine, has no such device or transport, and in a child that was forked
-  ///         from a rank.
+  ///         member's machine, has no such kind of device or transport, and in a child that was
+  ///         forked from a rank.
   Communicator(World& world, Group group, CommunicatorOptions options = {});
 
   /// Local: on the CPU waits for nobody. A peer that still calls gets peer_lost, «left». On a GPU
@@ -94,7 +95,7 @@ class MUSTER_EXPORT Communicator {
   /// members' calls, and the first ones may allocate.) A failure on the device is thrown by check()
   /// and by the next call; until then outputs are unspecified. Gathers of one communicator follow
   /// each other also on different streams, but for those in a graph. The communicator must outlive
-  /// its graphs; its destructor aborts a gather that is still in flight.
+  /// its graphs and their launches; its destructor aborts a gather that is still in flight.
   ///
   /// @param stream on a GPU, where the gather is enqueued: not the legacy default stream, nor one
   ///        that another rank of this process uses; on the CPU only the default.

@@ -38,13 +38,17 @@ void take_long_to_die() {
 }
 
 // Its context is lost, and with it all that it could do in the next gather.
-void be_faulty(Gathering& gathering, Communicator& communicator, const OwnStream& stream) {
+void be_faulty(int rank,
+               Gathering& gathering,
+               Communicator& communicator,
+               const OwnStream& stream) {
   tell("ready");
   std::this_thread::sleep_for(until_kernels_wait);
   fault_by_kernel(stream);
   tell(std::to_string(Clock::now().time_since_epoch().count()));
   require_error(ErrorCode::system, "gather", [&] { gathering.enqueue(communicator); });
-  require_error(ErrorCode::system, "check", [&] { communicator.check(); });
+  const Error error = require_error(ErrorCode::system, "check", [&] { communicator.check(); });
+  require_peer(error, rank);  // what all members were told
 }
 
 // The context is still good, and the memory of the dead still mapped.
@@ -120,7 +124,7 @@ void act_beside_a_victim(const std::string& argument, const MakeOptions& options
       gathering.expect(round);
     }
     if (world.rank() == victim) {
-      if (faulty) return be_faulty(gathering, communicator, stream);
+      if (faulty) return be_faulty(victim, gathering, communicator, stream);
       if (behind_a_kernel) {
         take_long_to_die();
         hold_up_by_kernel(stream, longest_kernel);

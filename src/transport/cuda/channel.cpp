@@ -169,11 +169,15 @@ class CudaChannel : public Channel, private world::Listener {
   }
 
   void prepare(const Gather& given) override {
-    const shm::Occupancy::Call call(occupancy_);
+    const Inside inside(*this);
     Gather gather = given;
     if (gather.outer <= 1) gather.shard_stride = gather.output_stride = 0;  // of no row to another
-    const auto output = place_on(ordinal_, arena_, shm::output_memory(gather));
-    const auto shard = place_on(ordinal_, arena_, shm::shard_memory(gather));
+    std::optional<world::Range> output;
+    std::optional<world::Range> shard;
+    or_fail([&] {
+      output = place_on(ordinal_, arena_, shm::output_memory(gather));
+      shard = place_on(ordinal_, arena_, shm::shard_memory(gather));
+    });
     const auto offset = [](const auto& range) {
       return range ? std::optional(range->offset) : std::nullopt;
     };
@@ -192,26 +196,23 @@ class CudaChannel : public Channel, private world::Listener {
   }
 
   void all_gather(Stream stream) override {
-    const shm::Occupancy::Call call(occupancy_);
+    const Inside inside(*this);
     throw_failure();
     shm::refuse_quarantined(endpoint_, arena_, "output", output_);
     shm::refuse_quarantined(endpoint_, arena_, "shard", shard_);
     refuse_legacy(stream);
     auto* const handle = static_cast<CUstream>(stream.handle());
-    try {
+    bool captured = false;
+    or_fail([&] {
       const CurrentDevice current(ordinal_);
-      if (!is_captured(handle)) return run(handle);
-    } catch (const Error& error) {
-      if (error.code() == ErrorCode::invalid_argument) throw;
-      throw failed(error.code(), error.what());
-    } catch (const std::bad_alloc&) {
-      throw failed(ErrorCode::out_of_memory, "out of memory");
-    }
-    capture(handle);
+      captured = is_captured(handle);
+      if (!captured) run(handle);
+    });
+    if (captured) capture(handle);
   }
 
   void check() override {
-    const shm::Occupancy::Call call(occupancy_);
+    const Inside inside(*this);
     throw_failure();
   }
 
@@ -225,6 +226,37 @@ class CudaChannel : public Channel, private world::Listener {
   }
 
  private:
+  // A call. The watcher, which does not enter while there is one, has to come again behind it if it
+  // came to tell of a failure.
+  class Inside {
+   public:
+    explicit Inside(CudaChannel& channel) : afterwards_{channel}, call_(channel.occupancy_) {}
+
+   private:
+    struct Afterwards {
+      CudaChannel& channel;
+      ~Afterwards() {
+        if (channel.failures_->failed()) channel.ring(channel.endpoint_.state->rank());
+      }
+    };
+    const Afterwards afterwards_;
+    const shm::Occupancy::Call call_;
+  };
+
+  // Does a part of a gather. If CUDA fails in it, this member does not come, and the others are
+  // told.
+  template <typename Function>
+  void or_fail(Function function) {
+    try {
+      function();
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::invalid_argument) throw;
+      throw failed(error.code(), error.what());
+    } catch (const std::bad_alloc&) {
+      throw failed(ErrorCode::out_of_memory, "out of memory");
+    }
+  }
+
   static int checked_size(const Group& group) {
     if (group.size() > most_members) {
       throw Error(ErrorCode::unsupported,
@@ -301,7 +333,8 @@ class CudaChannel : public Channel, private world::Listener {
       known->captured |= captured;
       return;
     }
-    if (!captured && offers_.size() >= most_offers && last_has_ended()) {
+    if (!captured && offers_.size() >= most_offers && last_has_ended() &&
+        reason() == Reason::none && !failures_->failed()) {
       std::erase_if(offers_, [](const Offer& offer) { return !offer.captured; });
     }
     offers_.push_back({*output_, captured});
@@ -318,9 +351,13 @@ class CudaChannel : public Channel, private world::Listener {
   // What goes wrong here goes wrong for no other member: there is no gather before there is a
   // graph.
   void capture(CUstream stream) {
-    const CurrentDevice current(ordinal_);
-    offer_output(true);
-    require(kernels_.launch(arguments_, grid_, stream), "all_gather: capturing a gather");
+    try {
+      const CurrentDevice current(ordinal_);
+      offer_output(true);
+      require(kernels_.launch(arguments_, grid_, stream), "all_gather: capturing a gather");
+    } catch (const std::bad_alloc&) {
+      throw Error(ErrorCode::out_of_memory, "all_gather: capturing a gather: out of memory");
+    }
   }
 
   // Behind the last gather, also where that is on another stream.
@@ -459,9 +496,14 @@ class CudaChannel : public Channel, private world::Listener {
     }
   }
 
-  bool is_context_lost() const {
-    const cudaError_t status = query(last_);
-    return status != cudaSuccess && status != cudaErrorNotReady;
+  bool is_context_lost() const noexcept {
+    try {
+      const CurrentDevice current(ordinal_);
+      const cudaError_t status = query(last_);
+      return status != cudaSuccess && status != cudaErrorNotReady;
+    } catch (const Error&) {
+      return true;
+    }
   }
 
   void keep_offers() {
@@ -469,9 +511,9 @@ class CudaChannel : public Channel, private world::Listener {
     for (const Offer& offer : offers_) arena_.quarantine(offer.range, draining_);
   }
 
+  void ring(int rank) noexcept { world::ring_attention(endpoint_.state->control_of(rank)); }
   void ring_peers() {
-    endpoint_.for_each_peer(
-        [&](int i) { world::ring_attention(endpoint_.state->control_of(endpoint_.group[i])); });
+    endpoint_.for_each_peer([&](int i) { ring(endpoint_.group[i]); });
   }
 
   // From here on kernels return at once; those that wait see it within microseconds.
@@ -498,13 +540,15 @@ class CudaChannel : public Channel, private world::Listener {
   // What the destructor does while peers may still be at work.
   void leave() {
     try {
+      const CurrentDevice current(ordinal_);
       const RelaxedCapture relaxed;
-      const bool gave_up = reason() != Reason::none;  // not because it is stopped now
       const bool in_flight = launched_ && !last_has_ended();
+      const bool gave_up = reason() != Reason::none;  // not because it is stopped now
       const bool stopped = stop_kernels(endpoint_.timeout + longest_draining);
       if (launched_) cudaEventSynchronize(last_);
       if (gave_up && !failures_->failed()) failures_->announce(reported());
-      if (in_flight || failures_->failed()) keep_offers();
+      const bool cut_short = reason() != Reason::none;  // also one of a graph
+      if (in_flight || cut_short || failures_->failed()) keep_offers();
       if (!stopped) return;
     } catch (const std::exception&) {  // no kernel runs on a device that is lost
     }

@@ -147,12 +147,10 @@ __global__ void __launch_bounds__(threads_a_block, 2)
   const std::uint64_t row_blocks = call.own().row_blocks + gridDim.x;
   begin_call(call);
   if (!beginning.failed && blockIdx.x == 0) send_headers(call);
-  Moved moved{true, false};
-  if (are_usual(call, beginning.failed, terms, places)) {
-    push.to(call, places);
-  } else {
-    moved = move_rows_after_all(call, beginning.failed);
-  }
+  const Seen seen = see_headers(call, beginning.failed, terms, places);
+  Moved moved{seen == Seen::usual, false};
+  if (seen == Seen::usual) push.to(call, places);
+  if (seen == Seen::other) moved = move_rows_after_all(call);
   if (moved.well) tell_members(call);
   if (blockIdx.x == 0) end_rows(call, moved, row_blocks);
   end_call(call);

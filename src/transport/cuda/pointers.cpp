@@ -1,6 +1,7 @@
 #include "transport/cuda/pointers.h"
 
 #include "muster/error.h"
+#include "world/cuda/driver.h"
 
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
@@ -14,8 +15,12 @@ namespace {
 
 void require_reachable(std::string_view name, const void* data, int ordinal) {
   cudaPointerAttributes attributes{};
-  cudaPointerGetAttributes(&attributes, data);
-  cudaGetLastError();
+  const cudaError_t status = cudaPointerGetAttributes(&attributes, data);
+  if (status == cudaErrorInvalidValue) {  // says an older driver of the host's memory
+    cudaGetLastError();
+  } else {
+    world::cuda::require(status, "asking where a tensor lies");
+  }
   const bool elsewhere = attributes.type == cudaMemoryTypeDevice && attributes.device != ordinal;
   if (attributes.devicePointer != nullptr && !elsewhere) return;
   throw Error(ErrorCode::invalid_argument,

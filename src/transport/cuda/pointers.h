@@ -8,7 +8,8 @@
 namespace muster::transport::cuda {
 
 // Where a tensor lies in the arena of a rank on a device; nothing when it lies elsewhere or has no
-// bytes. Throws invalid_argument for memory that the device cannot reach.
+// bytes. Throws invalid_argument for memory that the device cannot reach, and system when CUDA
+// fails.
 std::optional<world::Range> place_on(int ordinal,
                                      const world::Arena& arena,
                                      const shm::TensorMemory& memory);

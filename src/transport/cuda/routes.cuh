@@ -204,8 +204,8 @@ inline __device__ Moved move_rows(const Call& call, bool failed) {
 }
 
 // For a kernel that rarely needs it.
-static __device__ __noinline__ Moved move_rows_after_all(const Call call, bool failed) {
-  return move_rows(call, failed);
+static __device__ __noinline__ Moved move_rows_after_all(const Call call) {
+  return move_rows(call, false);
 }
 
 }  // namespace muster::transport::cuda

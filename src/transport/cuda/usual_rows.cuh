@@ -42,25 +42,30 @@ inline __device__ bool find_place(const Call& call, const Terms& terms, int i, P
          alignment(to, row_bytes, sizeof(uint4)) == sizeof(uint4);
 }
 
-// Waits for what it needs of the headers. Do they all say the usual? The same for all threads of
-// the block. False also where this member gives up.
-inline __device__ bool are_usual(const Call& call, bool failed, Terms& terms, Places& places) {
+// What a block has seen of the headers.
+enum class Seen { usual, other, not_all };
+
+// Waits for what it needs of the headers. Returns the same for all threads of the block; not_all
+// where this member gives up. Then the block is not to go on as if it were `other`: headers may
+// come after all, and there rows are dealt out to blocks in another way.
+inline __device__ Seen see_headers(const Call& call, bool failed, Terms& terms, Places& places) {
   static_assert(most_members * packets_a_header <= threads_a_block);
   const Arguments& a = call.arguments;
-  bool alike = !failed;
+  bool here = !failed;
+  bool alike = true;
   const int t = static_cast<int>(threadIdx.x);
   const int from = t / packets_a_header;
   const int word = t % packets_a_header;
-  if (alike && from < a.size && from != a.self && word < pushed_words) {
+  if (here && from < a.size && from != a.self && word < pushed_words) {
     const std::byte* packet = call.mine(a.layout.header(from, call.number)) + word * sizeof(Packet);
     std::uint64_t payload = 0;
-    alike = wait(call, from, [&] { return get(packet, call.flag32(), payload); }) &&
-            is_alike(a, from, word, payload);
+    here = wait(call, from, [&] { return get(packet, call.flag32(), payload); });
+    alike = is_alike(a, from, word, payload);
     terms.headers[from][word] = payload;
   }
-  if (__syncthreads_or(!alike) != 0) return false;
-  const bool found = t >= a.size || find_place(call, terms, t, places);
-  return __syncthreads_or(!found) == 0;
+  if (__syncthreads_or(!here) != 0) return Seen::not_all;
+  const bool found = alike && (t >= a.size || find_place(call, terms, t, places));
+  return __syncthreads_or(!found) == 0 ? Seen::usual : Seen::other;
 }
 
 // A place in rows of words.

@@ -30,6 +30,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string_view>
 #include <thread>
@@ -174,17 +175,14 @@ class NcclChannel : public Channel, private world::Listener {
 
   void prepare(const Gather& given) override {
     const shm::Occupancy::Call call(occupancy_);
-    const CurrentDevice current(ordinal_);
     Gather gather = given;
     if (gather.outer <= 1) gather.shard_stride = gather.output_stride = 0;  // of no row to another
-    output_ = cuda::place_on(ordinal_, arena_, shm::output_memory(gather));
-    shard_ = cuda::place_on(ordinal_, arena_, shm::shard_memory(gather));
-    try {
+    or_fail([&] {
+      const CurrentDevice current(ordinal_);
+      output_ = cuda::place_on(ordinal_, arena_, shm::output_memory(gather));
+      shard_ = cuda::place_on(ordinal_, arena_, shm::shard_memory(gather));
       room_ = scratch_.room_for(scratch_bytes(gather));
-    } catch (const Error& error) {
-      fail(error);  // the others have room, and would wait
-      throw;
-    }
+    });
     gather_ = gather;
     shm::Header header = shm::make_header(gather, std::nullopt, std::nullopt);
     header.in_outbox = 0;
@@ -198,25 +196,7 @@ class NcclChannel : public Channel, private world::Listener {
     shm::refuse_quarantined(endpoint_, arena_, "output", output_);
     shm::refuse_quarantined(endpoint_, arena_, "shard", shard_);
     cuda::refuse_legacy(stream);
-    const CurrentDevice current(ordinal_);
-    auto* const handle = static_cast<cudaStream_t>(stream.handle());
-    cudaStreamCaptureStatus capture{};
-    require(cudaStreamIsCapturing(handle, &capture), "asking whether a stream is captured");
-    const bool captured = capture != cudaStreamCaptureStatusNone;
-    const std::uint64_t number = captured ? 0 : stream_user_.claim(handle);
-    watchdog_->start();
-    try {
-      meet();
-      if (captured) {
-        if (output_) captured_outputs_.push_back(*output_);
-        enqueue(handle);
-      } else {
-        run(handle, number);
-      }
-    } catch (const Error& error) {
-      fail(error);
-      throw;
-    }
+    or_fail([&] { gather_on(static_cast<cudaStream_t>(stream.handle())); });
   }
 
   void check() override {
@@ -346,6 +326,34 @@ class NcclChannel : public Channel, private world::Listener {
   }
 
   // Gathering.
+
+  // Does a part of a gather. If it fails, this member does not come, and the others are told.
+  template <typename Function>
+  void or_fail(Function function) {
+    try {
+      function();
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::invalid_argument) fail(error);
+      throw;
+    } catch (const std::bad_alloc&) {
+      const Error error(ErrorCode::out_of_memory, endpoint_.operation() + ": out of memory");
+      fail(error);
+      throw Error(error);
+    }
+  }
+
+  void gather_on(cudaStream_t stream) {
+    const CurrentDevice current(ordinal_);
+    cudaStreamCaptureStatus capture{};
+    require(cudaStreamIsCapturing(stream, &capture), "asking whether a stream is captured");
+    const bool captured = capture != cudaStreamCaptureStatusNone;
+    const std::uint64_t number = captured ? 0 : stream_user_.claim(stream);
+    watchdog_->start();
+    meet();
+    if (!captured) return run(stream, number);
+    if (output_) captured_outputs_.push_back(*output_);
+    enqueue(stream);
+  }
 
   // Throws mismatch, timeout, peer_lost. Afterwards all members enqueue the same.
   void meet() {

@@ -14,7 +14,7 @@ namespace muster::transport::shm {
 
 // Where its control memory lies. A transport that has more to tell derives from it.
 struct Introduction {
-  static constexpr std::uint32_t current_layout = 1;
+  static constexpr std::uint32_t current_layout = 2;
 
   std::uint32_t layout = current_layout;
   std::uint32_t members = 0;
