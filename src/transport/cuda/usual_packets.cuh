@@ -66,6 +66,7 @@ struct View {
           call.mine(a.layout.packets(from, call.number)) + slice.packet * sizeof(Packet);
     }
   }
+
   // Few are enough to look at headers, and many at one cache line hold up each other.
   __device__ static bool sees_headers() {
     return threadIdx.x < 32;
