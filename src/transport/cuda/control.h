@@ -31,6 +31,14 @@ struct alignas(16) Packet {
 };
 inline constexpr std::size_t packet_payload = 8;
 
+// A packet's flag is a call's number, as far as 32 bits hold it. So that none that lay there before
+// is taken for one of 2^32 calls later, all packets get new flags in two calls, one for either
+// slot, of as many as this.
+inline constexpr std::uint64_t calls_a_renewal = std::uint64_t{1} << 31;
+constexpr bool renews_packets(std::uint64_t call) {
+  return (call + 1) % calls_a_renewal < 2;
+}
+
 inline constexpr int header_words = sizeof(Header) / 8;
 inline constexpr int packets_a_header = 16;  // the last ones are not used
 static_assert(header_words < packets_a_header);

@@ -36,13 +36,14 @@ __device__ void begin_call(const Call& call) {
   if (blockIdx.x == 0 && threadIdx.x == 0) call.own().started = call.number;
 }
 
-// By the block, behind a barrier that all its threads have come to after they began. The next
-// kernel sees it.
+// By the block, when its threads have received their packets, and behind a barrier that they have
+// all come to after they began. The next kernel sees it.
 __device__ void end_call(const Call& call) {
   for (unsigned i = blockIdx.x + threadIdx.x * gridDim.x; i < most_blocks;
        i += blockDim.x * gridDim.x) {
     call.own().calls[i] = call.number;
   }
+  if (renews_packets(call.number)) renew_packets(call);
 }
 
 // Tells all members, this one too, that this block has moved its rows.

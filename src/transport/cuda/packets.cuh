@@ -201,6 +201,22 @@ inline __device__ void receive_packets(const Call& call, const Terms& terms, con
   }
 }
 
+// Gives a new flag to what nobody has sent in this call. Behind it, and by the thread that would
+// have received it: then nothing of this call is under way to there, and nobody sends there before
+// this member's next header.
+static __device__ __noinline__ void renew_packets(const Call call) {
+  const Layout& layout = call.arguments.layout;
+  const auto packets = static_cast<std::uint32_t>(layout.slot_bytes / sizeof(Packet));
+  for (int k = 1; k < call.arguments.size; ++k) {
+    std::byte* const slot = call.mine(layout.packets(call.peer(k), call.number));
+    for (std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < packets;
+         i += gridDim.x * blockDim.x) {
+      std::byte* const packet = slot + std::size_t{i} * sizeof(Packet);
+      if (!find(packet).is_of(call.flag32())) put(packet, 0, call.flag32());
+    }
+  }
+}
+
 // What comes in goes where the headers say. By the block.
 static __device__ __noinline__ void unpack_as_agreed(const Call call, bool failed) {
   __shared__ Terms terms;
