@@ -3,6 +3,7 @@
 #include "muster/error.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -79,7 +80,8 @@ std::size_t words_for(std::size_t bytes) {
 }
 
 // A post's memory is read while its owner may already use it for another post, so all of it is
-// atomic words; the post's id tells afterwards whether what was read is whole.
+// atomic words; the post's id tells afterwards whether what was read is whole. See also
+// BoardWriter::take_memory().
 void store_content(std::byte* to, std::span<const std::byte> content) {
   auto* words = reinterpret_cast<Word*>(to);
   for (std::size_t i = 0; i < words_for(content.size()); ++i) {
@@ -180,6 +182,8 @@ std::optional<Post> BoardReader::read(std::size_t index) const {
   const std::size_t members = entry.members.load(std::memory_order_relaxed);
   const std::size_t bytes = entry.bytes.load(std::memory_order_relaxed);
   const Phase phase = phase_of(entry.phase.load(std::memory_order_acquire));
+  full_fence();  // the words above are read before the id is read again: are they of one post?
+  if (entry.id.load(std::memory_order_acquire) != id) return std::nullopt;
   if (members > static_cast<std::size_t>(World::max_size) || offset % alignof(Word) != 0 ||
       offset > arena_.bytes() ||
       seen_bytes(members) + words_for(bytes) * sizeof(Word) > arena_.bytes() - offset) {
@@ -191,7 +195,7 @@ std::optional<Post> BoardReader::read(std::size_t index) const {
     seen[i] = reinterpret_cast<const SeenWord*>(memory)[i].load(std::memory_order_acquire);
   }
   const auto content = load_content(memory + seen_bytes(members), bytes);
-  full_fence();  // the words above are read before the id is read again
+  full_fence();
   if (entry.id.load(std::memory_order_acquire) != id) return std::nullopt;
   auto post = decode(content);
   if (!post || post->subject.group.size() != static_cast<int>(members)) return std::nullopt;
@@ -283,6 +287,31 @@ bool BoardReader::is_closed(const PostName& post) const noexcept {
   return id_of(held) != post.id;
 }
 
+Range BoardWriter::take_memory(std::size_t bytes) {
+  if (bytes > longest_kept) return arena_.allocate(bytes);
+  const std::size_t rounded = std::bit_ceil(std::max(bytes, shortest_kept));
+  std::lock_guard lock(mutex_);
+  const auto found = std::find_if(
+      kept_.begin(), kept_.end(), [&](const Range& range) { return range.bytes == rounded; });
+  if (found != kept_.end()) {
+    const Range memory = *found;
+    kept_.erase(found);
+    return memory;
+  }
+  kept_.reserve(short_posts_ + 1);
+  const Range memory = arena_.allocate(rounded);
+  ++short_posts_;
+  return memory;
+}
+
+void BoardWriter::give_back(Range memory) noexcept {
+  if (memory.bytes > longest_kept) {
+    arena_.free(memory);
+  } else {
+    kept_.push_back(memory);
+  }
+}
+
 BoardEntry& BoardWriter::claim_entry() {
   for (std::size_t i = 0; i < Board::capacity; ++i) {
     if (board_.entries[i].id.load(std::memory_order_relaxed) != 0) continue;
@@ -306,7 +335,7 @@ PinnedPost::PinnedPost(BoardWriter& writer, const Subject& subject, std::span<co
     : writer_(writer) {
   const auto content = encode(subject, body);
   const auto members = static_cast<std::size_t>(subject.group.size());
-  memory_ = writer_.arena_.allocate(seen_bytes(members) + words_for(content.size()) * sizeof(Word));
+  memory_ = writer_.take_memory(seen_bytes(members) + words_for(content.size()) * sizeof(Word));
   std::byte* memory = writer_.arena_.base() + memory_.offset;
   for (std::size_t i = 0; i < members; ++i) {
     reinterpret_cast<SeenWord*>(memory)[i].store(0, std::memory_order_relaxed);
@@ -317,7 +346,7 @@ PinnedPost::PinnedPost(BoardWriter& writer, const Subject& subject, std::span<co
   try {
     entry_ = &writer_.claim_entry();
   } catch (...) {
-    writer_.arena_.free(memory_);
+    writer_.give_back(memory_);
     throw;
   }
   if (++writer_.last_id_ == 0) ++writer_.last_id_;  // 0 is an entry's that is free
@@ -338,13 +367,11 @@ PostName PinnedPost::name() const noexcept {
 
 PinnedPost::~PinnedPost() {
   if (entry_ == nullptr) return;
-  {
-    std::lock_guard lock(writer_.mutex_);
-    entry_->id.store(0, std::memory_order_seq_cst);
-    full_fence();
-    writer_.changed();
-  }
-  writer_.arena_.free(memory_);
+  std::lock_guard lock(writer_.mutex_);
+  entry_->id.store(0, std::memory_order_seq_cst);
+  full_fence();
+  writer_.changed();
+  writer_.give_back(memory_);
 }
 
 void PinnedPost::mark_seen(int position, std::uint32_t id) noexcept {

@@ -107,12 +107,22 @@ class BoardWriter {
  private:
   friend class PinnedPost;
 
+  // Memory of short posts stays with the board. A rank may be reading a post when it is taken down,
+  // and to write anything but a post's atomic words there would be a race, though one without
+  // consequence. What is longer is a blob, which nobody takes down before all have read it.
+  static constexpr std::size_t shortest_kept = 128;
+  static constexpr std::size_t longest_kept = 4096;
+  Range take_memory(std::size_t bytes);
+  void give_back(Range memory) noexcept;  // with the mutex held
+
   BoardEntry& claim_entry();
   void changed() noexcept;
 
   Arena& arena_;
   Board& board_;
   std::mutex mutex_;
+  std::vector<Range> kept_;      // of no post, with room for all that there are
+  std::size_t short_posts_ = 0;  // for which there is memory, kept or in use
   std::uint32_t last_id_ = 0;
 };
 

@@ -260,6 +260,40 @@ TEST(APost, IsHeldByNobodyNewOnceItIsClosed) {
   EXPECT_FALSE(board.held(*post, 1));
 }
 
+// Of the post with the test's subject on a rank's board.
+Range memory_of_post(const std::shared_ptr<State>& owner, const std::shared_ptr<State>& reader) {
+  const auto post = reader->board_of(owner->rank()).find(subject);
+  if (!post) return {};
+  return {owner->control_of(owner->rank()).board.entries[post->entry].offset, 1};
+}
+
+TEST(APost, LeavesItsMemoryToOtherPostsAlone) {
+  const auto states = State::threads(2);
+  Range before{};
+  {
+    const PinnedPost pinned(states[0]->board(), subject, {});
+    before = memory_of_post(states[0], states[1]);
+    ASSERT_GT(before.offset, 0U);
+  }
+  for (int i = 0; i < 1000; ++i) {
+    EXPECT_FALSE(states[0]->arena().allocate(64).overlaps(before)) << "allocation " << i;
+  }
+  const PinnedPost pinned(states[0]->board(), subject, {});
+  EXPECT_EQ(memory_of_post(states[0], states[1]).offset, before.offset);
+}
+
+TEST(APost, WithALongBlobLeavesItsMemoryToAll) {
+  const auto states = State::threads(2);
+  const std::vector<std::byte> blob(std::size_t{1} << 20);
+  Range before{};
+  {
+    const PinnedPost pinned(states[0]->board(), subject, blob);
+    before = memory_of_post(states[0], states[1]);
+    ASSERT_GT(before.offset, 0U);
+  }
+  EXPECT_TRUE(states[0]->arena().allocate(blob.size()).overlaps(before));
+}
+
 TEST(APost, IsNotReleasedInPlaceOfItsPredecessor) {
   const auto states = State::threads(2);
   BoardReader board = states[1]->board_of(0);
