@@ -19,8 +19,9 @@ class Writer {
  public:
   template <typename T>
   void put(T value) {
-    const auto* begin = reinterpret_cast<const std::byte*>(&value);
-    bytes_.insert(bytes_.end(), begin, begin + sizeof(value));
+    const std::size_t end = bytes_.size();
+    bytes_.resize(end + sizeof(value));
+    std::memcpy(bytes_.data() + end, &value, sizeof(value));
   }
 
   template <typename List>
