@@ -1,5 +1,6 @@
-// Runs every snippet on four ranks.
+// Runs every snippet on four ranks; those that need a GPU where there is one.
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <thread>
 #include <vector>
@@ -15,11 +16,22 @@ void run(const Snippet& snippet, muster::World world) try {
   std::terminate();  // peers may wait for this rank
 }
 
+bool have_gpu() try {
+  muster::World::threads(1).front().allocate(1, muster::Device::cuda(0));
+  return true;
+} catch (const muster::Error&) {
+  return false;
+}
+
 }  // namespace
 
 int main() {
+  ::setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 1);
+  ::setenv("CUDA_MODULE_LOADING", "EAGER", 1);
   for (const Snippet& snippet : snippets()) {
-    std::printf("%s:%d\n", snippet.page, snippet.line);
+    const bool runs = !snippet.needs_gpu || have_gpu();
+    std::printf("%s:%d%s\n", snippet.page, snippet.line, runs ? "" : " not run: no GPU here");
+    if (!runs) continue;
     std::vector<std::jthread> ranks;
     for (muster::World& world : muster::World::threads(4))
       ranks.emplace_back(run, snippet, std::move(world));

@@ -10,6 +10,7 @@ struct Snippet {
   const char* page;
   int line;
   void (*run)(muster::World& world);  ///< what one rank does
+  bool needs_gpu;
 };
 
 std::span<const Snippet> snippets();

@@ -131,8 +131,8 @@ class GpuReport(unittest.TestCase):
                     "case $0 in *gpu_test) echo '[  FAILED  ] A.B (1 ms)'; exit 1;;\n"
                     "*muster) [ $1 = bench ] || echo '\"compute_capability\": \"9.0\"';; esac\n"
                     "echo '[       OK ] C.D (1 ms)'\n")
-        for name in ("nvidia-smi", "gpu_test", "call_number_test", "conformance_cuda_test",
-                     "compute-sanitizer", "muster"):
+        for name in ("nvidia-smi", "gpu_test", "call_number_test", "guide_snippets",
+                     "conformance_cuda_test", "compute-sanitizer", "muster"):
             (programs / name).write_text(stand_in)
             (programs / name).chmod(0o755)
         (programs / "commit").write_text("0123456789abcdef\n")
