@@ -41,7 +41,7 @@ class Writer {
   std::vector<std::byte> bytes_;
 };
 
-[[noreturn]] void refuse(const std::string& what) {
+[[noreturn]] void refuse_serialized(const std::string& what) {
   throw Error(ErrorCode::invalid_argument, "a serialized AllGather layer " + what);
 }
 
@@ -51,7 +51,7 @@ class Reader {
 
   template <typename T>
   T get() {
-    if (rest_.size() < sizeof(T)) refuse("ends too early");
+    if (rest_.size() < sizeof(T)) refuse_serialized("ends too early");
     T value;
     std::memcpy(&value, rest_.data(), sizeof(T));
     rest_ = rest_.subspan(sizeof(T));
@@ -61,7 +61,7 @@ class Reader {
   template <typename T>
   std::vector<T> get_list() {
     const auto length = get<std::uint32_t>();
-    if (length > rest_.size() / sizeof(T)) refuse("ends too early");
+    if (length > rest_.size() / sizeof(T)) refuse_serialized("ends too early");
     std::vector<T> values(length);
     for (T& value : values) value = get<T>();
     return values;
@@ -77,10 +77,10 @@ class Reader {
 Settings read_own(Reader reader, std::size_t length) {
   const auto version = reader.get<std::uint32_t>();
   if (version == 0 || version > newest_version) {
-    refuse(fmt::format(
+    refuse_serialized(fmt::format(
         "has version {} of the format; this library reads up to {}", version, newest_version));
   }
-  if (reader.get<std::uint32_t>() != length) refuse("has another length than it says");
+  if (reader.get<std::uint32_t>() != length) refuse_serialized("has another length than it says");
   Settings settings;
   settings.gather_dim = reader.get<std::int32_t>();
   const auto type = reader.get<TypeId>();
@@ -91,7 +91,7 @@ Settings read_own(Reader reader, std::size_t length) {
   const auto name = reader.get_list<char>();
   settings.name.assign(name.begin(), name.end());
   if (version >= 2) settings.share_communicator = reader.get<std::uint8_t>() != 0;
-  if (!reader.empty()) refuse("has bytes behind its end");
+  if (!reader.empty()) refuse_serialized("has bytes behind its end");
   return settings;
 }
 
@@ -102,7 +102,7 @@ Settings read_tensorrt_llm(Reader reader, const std::string& name) {
   settings.type_id = reader.get<TypeId>();
   std::vector<int> ranks;
   while (!reader.empty()) ranks.push_back(reader.get<std::int32_t>());
-  if (!std::is_sorted(ranks.begin(), ranks.end())) refuse("has an unknown format");
+  if (!std::is_sorted(ranks.begin(), ranks.end())) refuse_serialized("has an unknown format");
   settings.group = Group(std::move(ranks));
   return settings;
 }

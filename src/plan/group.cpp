@@ -1,5 +1,6 @@
-#include <muster/error.h>
 #include <muster/group.h>
+
+#include "plan/refuse.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -10,10 +11,6 @@
 
 namespace muster {
 namespace {
-
-[[noreturn]] void refuse(const std::string& message) {
-  throw Error(ErrorCode::invalid_argument, message);
-}
 
 std::string list(std::span<const int> ranks) {
   return fmt::format("[{}]", fmt::join(ranks, ","));

@@ -1,5 +1,6 @@
-#include <muster/error.h>
 #include <muster/plan.h>
+
+#include "plan/refuse.h"
 
 #include <fmt/format.h>
 
@@ -8,10 +9,6 @@
 
 namespace muster {
 namespace {
-
-[[noreturn]] void refuse(const std::string& message) {
-  throw Error(ErrorCode::invalid_argument, message);
-}
 
 [[noreturn]] void refuse_size(const Shape& shape, DataType dtype) {
   refuse(

@@ -1,5 +1,6 @@
-#include <muster/error.h>
 #include <muster/shape.h>
+
+#include "plan/refuse.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -8,10 +9,6 @@
 
 namespace muster {
 namespace {
-
-[[noreturn]] void refuse(const std::string& message) {
-  throw Error(ErrorCode::invalid_argument, message);
-}
 
 std::string list(std::span<const std::int64_t> extents) {
   return fmt::format("[{}]", fmt::join(extents, ", "));

@@ -12,7 +12,7 @@
 namespace muster::test {
 namespace {
 
-constexpr std::int64_t rows = 4;
+constexpr std::int64_t row_count = 4;
 constexpr std::int64_t extent = 8;
 constexpr std::int64_t huge = std::int64_t{1} << 62;
 
@@ -25,11 +25,13 @@ struct WrongCall {
 struct Right {
   explicit Right(const Rank& rank)
       : size(rank.world.size()),
-        memory(rank.memory.allocate(
-            rank.world, Place::buffer, static_cast<std::size_t>(rows * extent * 2 * (size + 1)))),
+        memory(rank.memory.allocate(rank.world,
+                                    Place::buffer,
+                                    static_cast<std::size_t>(row_count * extent * 2 * (size + 1)))),
         stream(rank.memory.stream()),
-        shard{memory.data, DataType::bfloat16, {rows, extent}},
-        full{memory.data + rows * extent * 2, DataType::bfloat16, {rows, extent * size}} {}
+        shard{memory.data, DataType::bfloat16, {row_count, extent}},
+        full{memory.data + row_count * extent * 2, DataType::bfloat16, {row_count, extent * size}} {
+  }
 
   std::int64_t size;
   Block memory;
@@ -65,17 +67,17 @@ std::vector<WrongCall> wrong_views(const Right& right) {
       wrong("another row",
             right,
             [&](Right& r) {
-              r.full.shape = {rows + 1, whole};
+              r.full.shape = {row_count + 1, whole};
             }),
       wrong("another dimension",
             right,
             [&](Right& r) {
-              r.full.shape = {rows, whole, 1};
+              r.full.shape = {row_count, whole, 1};
             }),
       wrong("output too small",
             right,
             [&](Right& r) {
-              r.full.shape = {rows, extent - 1};
+              r.full.shape = {row_count, extent - 1};
             }),
       wrong("narrow shard stride", right, [](Right& r) { r.shard.row_stride = extent * 2 - 1; }),
       wrong("narrow output stride", right, [&](Right& r) { r.full.row_stride = whole * 2 - 1; }),
@@ -92,8 +94,8 @@ std::vector<WrongCall> wrong_views(const Right& right) {
             right,
             [](Right& r) {
               r.shard.dtype = r.full.dtype = DataType::uint4;
-              r.shard.shape = {rows, 3};
-              r.full.shape = {rows, 3 * r.size};
+              r.shard.shape = {row_count, 3};
+              r.full.shape = {row_count, 3 * r.size};
             }),
   };
 }

@@ -97,7 +97,7 @@ int replay(int count, char** files) {
   return 0;
 }
 
-int fuzz(double seconds, std::uint64_t seed) {
+int fuzz_for(double seconds, std::uint64_t seed) {
   using Clock = std::chrono::steady_clock;
   const auto deadline = Clock::now() + std::chrono::duration<double>(seconds);
   const std::vector<Input> seeds = muster::fuzz::seeds();
@@ -122,5 +122,5 @@ int main(int argc, char** argv) {
   if (argc > 1 && !is_number(argv[1])) return replay(argc - 1, argv + 1);
   const double seconds = argc > 1 ? std::stod(argv[1]) : 10;
   const std::uint64_t seed = argc > 2 ? std::stoull(argv[2]) : std::random_device()();
-  return fuzz(seconds, seed);
+  return fuzz_for(seconds, seed);
 }

@@ -70,7 +70,7 @@ class Member {
   std::byte* control() const { return control_.get(); }
   Mapped& mapped() const { return *reinterpret_cast<Mapped*>(mapped_.get()); }
 
-  void set_calls(std::uint64_t calls) {
+  void set_calls(std::uint64_t calls) const {
     Own own;
     require(cudaMemcpy(&own, control(), sizeof own, cudaMemcpyDefault));
     own.started = calls;

@@ -10,7 +10,7 @@
 namespace muster::test {
 namespace {
 
-constexpr std::int64_t huge = std::int64_t{1} << 62;
+constexpr std::int64_t two_to_62 = std::int64_t{1} << 62;
 
 TEST(Shape, HoldsItsExtents) {
   const Shape shape{8, 64128};
@@ -71,14 +71,14 @@ TEST(Shape, WithReplacesOneExtent) {
 }
 
 TEST(Shape, RefusesToCountMoreThan63BitsOfElements) {
-  EXPECT_EQ(Shape{huge}.elements(), huge);
-  const Error error = thrown_by([] { Shape({huge, 2}).elements(); });
+  EXPECT_EQ(Shape{two_to_62}.elements(), two_to_62);
+  const Error error = thrown_by([] { Shape({two_to_62, 2}).elements(); });
   EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
 }
 
 TEST(Shape, WithAZeroAnywhereHasNoElementsHoweverLargeTheRest) {
-  EXPECT_EQ((Shape{huge, huge, 0}).elements(), 0);
-  EXPECT_EQ((Shape{0, huge, huge}).elements(), 0);
+  EXPECT_EQ((Shape{two_to_62, two_to_62, 0}).elements(), 0);
+  EXPECT_EQ((Shape{0, two_to_62, two_to_62}).elements(), 0);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ TEST(FailedCreations, LeaveRoomForOthersHoweverManyThereAre) {
   std::vector<World> worlds = World::threads(2);
   for (int i = 0; i < 1500; ++i) {
     try {
-      Communicator(worlds[0], Group{0, 1}, {.timeout = 0ms, .tag = std::to_string(i)});
+      const Communicator never(worlds[0], Group{0, 1}, {.timeout = 0ms, .tag = std::to_string(i)});
       ADD_FAILURE() << "made without the other member";
     } catch (const Error& error) {
       ASSERT_EQ(error.code(), ErrorCode::timeout) << error.what();

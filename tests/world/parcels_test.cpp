@@ -52,7 +52,7 @@ class ParcelsOfTwo : public ::testing::Test {
       liveness_[r] = std::make_unique<Liveness>(rank, controls_[r]);
       std::vector<UniqueFd> sockets(2);
       sockets[1 - r] = UniqueFd(ends[rank]);
-      parcels_[r].open(std::move(sockets), {&controls_[0], &controls_[1]});
+      parcels_[r].open(std::move(sockets), {controls_.data(), &controls_[1]});
     }
   }
   ~ParcelsOfTwo() override {

@@ -35,6 +35,7 @@ int calibrate(Team& team, Contender& contender, int fewest_calls, const TimeCall
   int calls = fewest_calls;
   const auto is_short = [&] { return time(team, contender, calls) * calls < shortest_turn; };
   is_short();
+  // NOLINTNEXTLINE(misc-redundant-expression): each measures anew
   while (calls < most_calls && (is_short() || is_short() || is_short())) calls *= 2;
   return calls;
 }

@@ -21,7 +21,7 @@ constexpr std::size_t buffer_size = std::size_t{1} << 20;
 // A write to a file is not interrupted: nobody should wait long for the end of one.
 constexpr std::size_t largest_write = std::size_t{16} << 20;
 
-[[noreturn]] void fail(const std::filesystem::path& path) {
+[[noreturn]] void fail_to_write(const std::filesystem::path& path) {
   throw Failure(fmt::format("cannot write {}: {}", path.string(), std::strerror(errno)));
 }
 
@@ -52,7 +52,7 @@ class OutputFile::Stream : public google::protobuf::io::CopyingOutputStream {
 OutputFile::OutputFile(std::filesystem::path path)
     : path_(std::move(path)),
       file_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
-  if (!file_) fail(path_);
+  if (!file_) fail_to_write(path_);
   buffer_.reserve(buffer_size);
 }
 
@@ -84,7 +84,7 @@ void OutputFile::align(std::size_t alignment) {
 void OutputFile::close() {
   flush();
   // Some file systems say only now that there was no room.
-  if (::fsync(file_.get()) != 0) fail(path_);
+  if (::fsync(file_.get()) != 0) fail_to_write(path_);
   file_.reset();
 }
 
@@ -99,7 +99,7 @@ void OutputFile::write_now(std::span<const std::byte> bytes) {
     const ssize_t written =
         ::write(file_.get(), bytes.data(), std::min(bytes.size(), largest_write));
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail(path_);
+    if (written < 0) fail_to_write(path_);
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
 }

@@ -112,11 +112,11 @@ Place place_of(const TensorProto& tensor) {
   return place;
 }
 
+}  // namespace
+
 bool is_external(const TensorProto& tensor) {
   return tensor.data_location() == TensorProto::EXTERNAL;
 }
-
-}  // namespace
 
 std::optional<std::size_t> byte_size(const TensorProto& tensor) {
   const std::size_t count = element_count(tensor);

@@ -43,4 +43,7 @@ class TensorData {
 // (strings). Throws Failure, naming the tensor, for extents that are negative or too large.
 std::optional<std::size_t> byte_size(const ::onnx::TensorProto& tensor);
 
+// Are the elements in a file of their own?
+bool is_external(const ::onnx::TensorProto& tensor);
+
 }  // namespace muster::tool

@@ -24,10 +24,6 @@ using Bytes = std::span<const std::byte>;
 constexpr std::size_t smallest_external = 1024;
 constexpr std::size_t alignment = 64;  // of external tensors: a cache line, and any vector register
 
-bool is_external(const TensorProto& tensor) {
-  return tensor.data_location() == TensorProto::EXTERNAL;
-}
-
 // One rank's section of a constant: runs of bytes, one a row.
 class Section {
  public:
