@@ -109,7 +109,7 @@ class BoardWriter {
 
   // Memory of short posts stays with the board. A rank may be reading a post when it is taken down,
   // and to write anything but a post's atomic words there would be a race, though one without
-  // consequence. What is longer is a blob, which nobody takes down before all have read it.
+  // consequence. What is longer is a blob; unless its meeting fails, all have read it by then.
   static constexpr std::size_t shortest_kept = 128;
   static constexpr std::size_t longest_kept = 4096;
   Range take_memory(std::size_t bytes);

@@ -31,9 +31,9 @@ struct alignas(16) Packet {
 };
 inline constexpr std::size_t packet_payload = 8;
 
-// A packet's flag is a call's number, as far as 32 bits hold it. So that none that lay there before
-// is taken for one of 2^32 calls later, all packets get new flags in two calls, one for either
-// slot, of as many as this.
+// A packet's flag is a call's number, as far as 32 bits hold it. So that what lies there is not
+// taken for news 2^32 calls later, all packets get new flags once in so many calls: in two of them
+// behind each other, for either slot in its own.
 inline constexpr std::uint64_t calls_a_renewal = std::uint64_t{1} << 31;
 constexpr bool renews_packets(std::uint64_t call) {
   return (call + 1) % calls_a_renewal < 2;
